@@ -1,0 +1,93 @@
+"""Reports wait here, on disk, until a receipt says that the registry has them; bounded, overflow counted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgeops.core.codec import decode, encode
+from edgeops.core.errors import WireError
+from edgeops.core.messages import Receipt, Report
+from edgeops.files import write_atomic
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class ReportKey:
+    """Which report: the file name is ``<boot>.<sequence>.<model>``."""
+
+    boot: int
+    sequence: int
+    model: str
+
+    @classmethod
+    def of(cls, report: Report) -> ReportKey:
+        """The key of a report."""
+        return cls(report.boot, report.sequence, report.model)
+
+    @property
+    def name(self) -> str:
+        """The file's name; a model's name may hold dots, so it stands last."""
+        return f"{self.boot}.{self.sequence}.{self.model}"
+
+    @classmethod
+    def parse(cls, name: str) -> ReportKey | None:
+        """The inverse of ``name``; None for anything else in the folder."""
+        parts = name.split(".", 2)
+        if len(parts) == 3 and parts[0].isdecimal() and parts[1].isdecimal():
+            return cls(int(parts[0]), int(parts[1]), parts[2])
+        return None
+
+
+class ReportQueue:
+    """At most ``limit`` reports below ``folder``; the oldest goes first when it is full."""
+
+    def __init__(self, folder: Path, limit: int) -> None:
+        self._folder = folder
+        self._limit = limit
+        self.dropped = 0
+        folder.mkdir(parents=True, exist_ok=True)
+        found = (ReportKey.parse(path.name) for path in folder.iterdir())
+        self._keys = sorted(key for key in found if key is not None)
+
+    def __len__(self) -> int:
+        """How many reports wait."""
+        return len(self._keys)
+
+    def oldest(self, boot: int, model: str) -> int | None:
+        """The lowest sequence that still waits for this boot and model."""
+        return min((key.sequence for key in self._keys if key.boot == boot and key.model == model), default=None)
+
+    def put(self, report: Report) -> None:
+        """Keep a report; raises ``StorageError`` when the disk is full (then nothing is kept)."""
+        key = ReportKey.of(report)
+        while len(self._keys) >= self._limit:
+            self._remove(self._keys[0])
+            self.dropped += 1
+        write_atomic(self._folder / key.name, encode(report))
+        self._keys.append(key)
+
+    def waiting(self) -> list[Report]:
+        """All reports that wait, oldest first; one that is damaged on disk is dropped and counted."""
+        reports = []
+        for key in list(self._keys):
+            try:
+                reports.append(decode(Report, (self._folder / key.name).read_bytes()))
+            except (OSError, WireError):
+                self._remove(key)
+                self.dropped += 1
+        return reports
+
+    def acknowledge(self, receipt: Receipt) -> int:
+        """Drop what the receipt covers; returns how many."""
+        covered = [
+            key
+            for key in self._keys
+            if key.boot == receipt.boot and key.sequence <= receipt.committed.get(key.model, 0)
+        ]
+        for key in covered:
+            self._remove(key)
+        return len(covered)
+
+    def _remove(self, key: ReportKey) -> None:
+        (self._folder / key.name).unlink(missing_ok=True)
+        self._keys.remove(key)

@@ -1,0 +1,81 @@
+"""A model that is open: its manifest, its bins and its interpreter."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from device_agent.inference import Interpreter, open_interpreter
+from device_agent.slots import SlotStore
+from edgeops.core.codec import decode
+from edgeops.core.errors import DoesNotFit, EdgeOpsError, InferenceFailed, StorageError
+from edgeops.core.manifest import Manifest
+from edgeops.core.observe import ObservePlan
+from edgeops.core.selftest import SelfTest, difference
+from edgeops.core.signing import unverified_payload
+
+RUNTIME = "tflite"
+
+
+@dataclass(frozen=True)
+class RunningModel:
+    """What is needed to predict and to count."""
+
+    digest: bytes
+    manifest: Manifest
+    plan: ObservePlan
+    interpreter: Interpreter
+
+    def infer(self, quantized: NDArray[np.int8]) -> NDArray[np.int8]:
+        """int8 input of the contract's shape to int8 outputs; raises ``InferenceFailed``."""
+        try:
+            return self.interpreter.invoke(quantized)
+        except EdgeOpsError:
+            raise
+        except (ValueError, RuntimeError, MemoryError) as error:
+            raise InferenceFailed(f"the interpreter failed: {error}") from error
+
+
+def open_model(store: SlotStore, digest: bytes, target: str, runtime: str | None) -> RunningModel:
+    """Open the model that a slot holds.
+
+    Its signature was checked when it was offered (keys may have been rotated since); its digests are checked
+    again. Raises ``StorageError`` when the slot is damaged, ``DoesNotFit`` or ``InputError`` when the model
+    is not what its manifest says.
+    """
+    envelope = store.manifest(digest)
+    if envelope is None or hashlib.sha256(envelope).digest() != digest:
+        raise StorageError(f"no slot holds manifest {digest.hex()[:12]}")
+    manifest = decode(Manifest, unverified_payload(envelope))
+    artifact = manifest.artifact(RUNTIME, target)
+    if artifact is None:
+        raise DoesNotFit(f"no {RUNTIME} artifact for target {target!r}", limit="target", available=target)
+    blob, plan = store.blob(artifact.blob), store.blob(manifest.observe)
+    if blob is None or plan is None:
+        raise StorageError(f"the slot of manifest {digest.hex()[:12]} is damaged")
+    interpreter = open_interpreter(blob, runtime)
+    for name, wanted, found in (
+        ("input", manifest.input.spec, interpreter.input),
+        ("output", manifest.output.spec, interpreter.output),
+    ):
+        if wanted != found:
+            raise DoesNotFit(f"the model's {name} is {found}, its manifest says {wanted}", limit=name)
+    return RunningModel(digest, manifest, decode(ObservePlan, plan), interpreter)
+
+
+def self_test(model: RunningModel, store: SlotStore) -> str | None:
+    """Run the manifest's vectors; None when all pass, else what differs."""
+    raw = store.blob(model.manifest.vectors)
+    if raw is None:
+        return "the self-test vectors are missing"
+    vectors = decode(SelfTest, raw)
+    shape = model.manifest.input.spec.shape
+    for index, (given, expected) in enumerate(zip(vectors.inputs, vectors.outputs, strict=True)):
+        output = model.infer(np.frombuffer(given, np.int8).reshape(shape))
+        problem = difference(expected, output, vectors.tolerance)
+        if problem is not None:
+            return f"self-test vector {index}: {problem}"
+    return None

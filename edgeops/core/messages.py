@@ -1,0 +1,232 @@
+"""What devices and the control side say to each other; one frozen dataclass per message.
+
+Signed documents (desired state, trust root, manifest) travel in the envelope of ``edgeops.core.signing``;
+the others as plain CBOR. Times are device uptime in milliseconds: many devices have no clock.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+
+from edgeops.core.codec import (
+    DIGEST,
+    Bytes,
+    Flag,
+    ListOf,
+    MapOf,
+    Message,
+    Nested,
+    Text,
+    UInt,
+    wire,
+)
+from edgeops.core.errors import WireError
+from edgeops.core.observe import MAX_CLASSES, MAX_FEATURES
+
+NAME = Text(64)
+MAX_MODELS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class ReportPolicy(Message):
+    """When a window closes (whichever comes first; 0 = never) and on what share of inputs features are taken."""
+
+    window_inferences: int = wire(1, UInt(32))
+    interval_ms: int = wire(2, UInt(32))
+    observe_permille: int = wire(3, UInt(16))
+
+
+@dataclass(frozen=True, slots=True)
+class CapturePolicy(Message):
+    """Permission to send inputs: a share of them, chosen by content, and at most so many in all."""
+
+    permille: int = wire(1, UInt(16))
+    budget: int = wire(2, UInt(32))
+
+
+@dataclass(frozen=True, slots=True)
+class DesiredModel(Message):
+    """The version of one model that a device shall run, and under which policies."""
+
+    manifest: bytes | None = wire(1, DIGEST, default=None)
+    manifest_bytes: int = wire(2, UInt(16), default=0)
+    report: ReportPolicy = wire(3, Nested(ReportPolicy), default=ReportPolicy(0, 60_000, 1000))
+    capture: CapturePolicy | None = wire(4, Nested(CapturePolicy), default=None)
+    labels: bool = wire(5, Flag(), default=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Desired(Message):
+    """The desired state of one device. A device ignores a generation that is not higher than its last."""
+
+    PURPOSE = "desired"
+    MAX_BYTES = 4096
+    fleet: str = wire(1, NAME)
+    device: str = wire(2, NAME)
+    generation: int = wire(3, UInt(32))
+    models: dict[str, DesiredModel] = wire(4, MapOf(NAME, Nested(DesiredModel), MAX_MODELS))
+
+
+@dataclass(frozen=True, slots=True)
+class Presence(Message):
+    """Whether a device is connected; the will carries ``online = false`` of the same session."""
+
+    MAX_BYTES = 32
+    session: int = wire(1, UInt(32))
+    online: bool = wire(2, Flag())
+
+
+@dataclass(frozen=True, slots=True)
+class ModelState(Message):
+    """What one model is doing on a device; ``confirmed`` is what it runs, ``candidate`` what it is taking."""
+
+    lifecycle: str = wire(1, Text(16))
+    generation: int = wire(2, UInt(32))
+    confirmed: bytes | None = wire(3, DIGEST, default=None)
+    previous: bytes | None = wire(4, DIGEST, default=None)
+    candidate: bytes | None = wire(5, DIGEST, default=None)
+    reason: str | None = wire(6, Text(160), default=None)
+    security_counter: int = wire(7, UInt(32), default=0)
+
+
+@dataclass(frozen=True, slots=True)
+class State(Message):
+    """The retained self-description of a device."""
+
+    MAX_BYTES = 4096
+    boot: int = wire(1, UInt(32))
+    session: int = wire(2, UInt(32))
+    agent: str = wire(3, Text(32))
+    runtime: str = wire(4, Text(64))
+    target: str = wire(5, Text(32))
+    free_bytes: int = wire(6, UInt(64))
+    models: dict[str, ModelState] = wire(7, MapOf(NAME, Nested(ModelState), MAX_MODELS))
+    received_bytes: int = wire(8, UInt(64), default=0)
+    dropped_labels: int = wire(9, UInt(32), default=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Event(Message):
+    """One lifecycle transition; numbered per boot, so that a repeated one is known."""
+
+    MAX_BYTES = 512
+    boot: int = wire(1, UInt(32))
+    number: int = wire(2, UInt(32))
+    model: str = wire(3, NAME)
+    generation: int = wire(4, UInt(32))
+    source: str = wire(5, Text(16))
+    target: str = wire(6, Text(16))
+    event: str = wire(7, Text(24))
+    manifest: bytes | None = wire(8, DIGEST, default=None)
+    reason: str | None = wire(9, Text(160), default=None)
+    uptime_ms: int = wire(10, UInt(64), default=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Report(Message):
+    """One window of counters for one model. Keyed by (device, model, boot, sequence); sequences start at 1."""
+
+    MAX_BYTES = 2048
+    model: str = wire(1, NAME)
+    manifest: bytes = wire(2, DIGEST)
+    bins: bytes = wire(3, Bytes(8, 8))
+    boot: int = wire(4, UInt(32))
+    sequence: int = wire(5, UInt(32))
+    oldest: int = wire(6, UInt(32))
+    generation: int = wire(7, UInt(32))
+    start_ms: int = wire(8, UInt(64))
+    end_ms: int = wire(9, UInt(64))
+    inferences: int = wire(10, UInt(32))
+    errors: int = wire(11, UInt(32))
+    rejected_inputs: int = wire(12, UInt(32))
+    classes: tuple[int, ...] = wire(13, ListOf(UInt(32), MAX_CLASSES))
+    confidence: tuple[int, ...] = wire(14, ListOf(UInt(32), 16))
+    latency: tuple[int, ...] = wire(15, ListOf(UInt(32), 16))
+    observed: int = wire(16, UInt(32))
+    observe_permille: int = wire(17, UInt(16))
+    features: tuple[tuple[int, ...], ...] = wire(18, ListOf(ListOf(UInt(32), 12), MAX_FEATURES))
+    dropped: int = wire(19, UInt(32), default=0)
+    trial: bool = wire(20, Flag(), default=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt(Message):
+    """Per model, the highest contiguous sequence of this boot that the registry has committed."""
+
+    MAX_BYTES = 1024
+    boot: int = wire(1, UInt(32))
+    committed: dict[str, int] = wire(2, MapOf(NAME, UInt(32), MAX_MODELS))
+
+
+@dataclass(frozen=True, slots=True)
+class Truth(Message):
+    """The true class of an earlier prediction."""
+
+    prediction: bytes = wire(1, Bytes(20, 20))
+    label: int = wire(2, UInt(16))
+
+
+@dataclass(frozen=True, slots=True)
+class Labels(Message):
+    """A batch of truths for one model."""
+
+    MAX_BYTES = 8192
+    model: str = wire(1, NAME)
+    truths: tuple[Truth, ...] = wire(2, ListOf(Nested(Truth), 256))
+
+
+@dataclass(frozen=True, slots=True)
+class Sample(Message):
+    """A captured input: the quantized input tensor in C order, of the model that predicted it."""
+
+    MAX_BYTES = 65536
+    model: str = wire(1, NAME)
+    manifest: bytes = wire(2, DIGEST)
+    prediction: bytes = wire(3, Bytes(20, 20))
+    values: bytes = wire(4, Bytes(65000, 1))
+
+
+_PREDICTION = struct.Struct(">8sIIHBB")
+
+
+@dataclass(frozen=True, slots=True)
+class PredictionId:
+    """What a prediction was, in 20 bytes, so that nobody stores predictions to take a label 30 days late."""
+
+    model: bytes  # the first 8 bytes of the manifest digest
+    boot: int
+    sequence: int
+    index: int
+    predicted: int
+    confidence_bin: int
+
+    def pack(self) -> bytes:
+        """20 bytes, big endian."""
+        return _PREDICTION.pack(
+            self.model, self.boot, self.sequence, self.index, self.predicted, self.confidence_bin
+        )
+
+    @classmethod
+    def unpack(cls, raw: bytes) -> PredictionId:
+        """The inverse of ``pack``; raises ``WireError`` for another length or a confidence bin above 15."""
+        if len(raw) != _PREDICTION.size or raw[-1] > 15:
+            raise WireError("not a prediction id")
+        return cls(*_PREDICTION.unpack(raw))
+
+
+WIRE_MESSAGES: tuple[type[Message], ...] = (
+    ReportPolicy,
+    CapturePolicy,
+    DesiredModel,
+    Desired,
+    Presence,
+    ModelState,
+    State,
+    Event,
+    Report,
+    Receipt,
+    Truth,
+    Labels,
+    Sample,
+)

@@ -1,0 +1,44 @@
+"""Reading ``.npz`` archives that anybody may have written."""
+
+from __future__ import annotations
+
+import struct
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeops.core.errors import DataError
+
+# what zipfile and NumPy raise for bytes that are not what they should be (RuntimeError: "encrypted")
+_UNREADABLE = (
+    OSError,
+    ValueError,
+    KeyError,
+    EOFError,
+    RuntimeError,
+    MemoryError,
+    SyntaxError,
+    struct.error,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+
+
+def read_arrays(path: Path, fix: str) -> dict[str, NDArray[Any]]:
+    """Every array of the archive by name; raises ``DataError`` with ``fix`` for anything else.
+
+    Pickled objects are never loaded, since loading one runs its code.
+    """
+    try:
+        loaded = np.load(path, allow_pickle=False)
+        if isinstance(loaded, np.lib.npyio.NpzFile):
+            with loaded as archive:
+                return {name: archive[name] for name in archive.files}
+    except _UNREADABLE as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DataError(f"{path} cannot be read: {reason}", fix=fix, source=str(path)) from error
+    raise DataError(f"{path} is a single array, not an .npz archive", fix=fix, source=str(path))
