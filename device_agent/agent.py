@@ -53,13 +53,17 @@ POLL_EVERY_MS = 20
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """A label, its index, the confidence 0..1 of the quantized score, and the id for later feedback."""
+    """A label, its index, the confidence 0..1 of the quantized score, and the id for later feedback.
+
+    ``trial``: the model that said so had still to prove itself.
+    """
 
     label: str
     index: int
     confidence: float
     id: str
     model_version: int
+    trial: bool = False
 
 
 @dataclass
@@ -90,6 +94,7 @@ class Agent:
         self._disk = DeviceStore(config)
         self._boot = Boot(self._disk.next_boot())
         self._trust = self._disk.load_trust()
+        self._runtime = installed_runtime(config.runtime)
         self._uplink = Uplink(config, self._boot.number, transport)
         self._queue = ReportQueue(config.data / "reports", config.queue_reports)
         self._models: dict[str, _Model] = {}
@@ -98,7 +103,7 @@ class Agent:
         self._connect_at = 0
         self._last_poll = -POLL_EVERY_MS
         self._last_resend = 0
-        self._published: State | None = None
+        self._published: tuple[object, ...] | None = None
         self._asked: set[Chunk] = set()
         for name in self._disk.model_names():
             self._model(name)
@@ -130,6 +135,10 @@ class Agent:
         entry = self._models.get(model or self.config.model or next(iter(self._models), ""))
         return entry is not None and entry.host.running is not None
 
+    def sequence(self, model: str | None = None) -> int:
+        """The sequence of the window that is open; raises ``NoModel`` where there is no such model."""
+        return self._entry(model).observing.sequence
+
     def predict(self, raw: object, *, model: str | None = None, consent: bool = True) -> Prediction:
         """Predict one raw input (array-like of the manifest's shape, raw unit).
 
@@ -159,6 +168,7 @@ class Agent:
             self._after(entry)
             raise
         microseconds = int((self._clock() - began) * 1e6)
+        trial = entry.host.in_trial
         counted = entry.observing.count(quantized, output, microseconds)
         values = quantized.tobytes()
         if entry.capture.wants(values, consent):
@@ -172,6 +182,7 @@ class Agent:
             (counted.score - contract.zero_point) * contract.scale,
             f"{entry.host.name}:{counted.id.pack().hex()}",
             running.manifest.version,
+            trial,
         )
 
     def feedback(self, prediction_id: str, label: str | int) -> bool:
@@ -277,11 +288,21 @@ class Agent:
             elif kind is Kind.RECEIPT:
                 self._queue.acknowledge(decode(Receipt, payload))
             elif isinstance(kind, tuple):
-                for entry in self._models.values():
-                    entry.host.chunk(kind, payload, self._now())
-                    self._after(entry)
+                self._take_chunk(kind, payload)
         except EdgeOpsError as error:
             self._log(f"dropped a message: {error.message}")
+
+    def _take_chunk(self, chunk: Chunk, payload: bytes) -> None:
+        for entry in self._models.values():
+            entry.host.chunk(chunk, payload, self._now())
+            self._after(entry)
+        if chunk in self._asked and chunk in self._wanted():
+            # It came altered: ask for it again, so that the broker sends its retained message once more.
+            self._asked.discard(chunk)
+            self._uplink.drop_chunk(chunk)
+
+    def _wanted(self) -> set[Chunk]:
+        return set().union(*(entry.host.wanted() for entry in self._models.values()))
 
     def _take_trust(self, envelope: bytes) -> None:
         root = accept_next_root(self._trust, envelope)
@@ -340,7 +361,7 @@ class Agent:
             entry.truths = []
 
     def _ask_for_chunks(self) -> None:
-        wanted = set().union(*(entry.host.wanted() for entry in self._models.values()))
+        wanted = self._wanted()
         for chunk in self._asked - wanted:
             self._uplink.drop_chunk(chunk)
         for chunk in wanted - self._asked:
@@ -348,22 +369,23 @@ class Agent:
         self._asked = wanted
 
     def _publish_state(self) -> None:
+        # Free space and counters change all the time; they ride along with what matters.
+        quiet = tuple((name, entry.host.state_key()) for name, entry in self._models.items())
+        if quiet == self._published or not self._uplink.online:
+            return
+        self._published = quiet
         state = State(
             boot=self._boot.number,
             session=self._boot.number,
             agent=".".join(str(part) for part in AGENT_VERSION),
-            runtime=installed_runtime(self.config.runtime),
+            runtime=self._runtime,
             target=self.config.target,
             free_bytes=self._disk.free_bytes(),
             models={name: entry.host.model_state() for name, entry in self._models.items()},
             received_bytes=sum(entry.host.received_bytes for entry in self._models.values()),
             dropped_labels=self._dropped_labels,
         )
-        # Free space and counters change all the time; they ride along with what matters.
-        quiet = replace(state, free_bytes=0, received_bytes=0, dropped_labels=0)
-        if quiet != self._published and self._uplink.online:
-            self._published = quiet
-            self._uplink.send(Kind.STATE, state)
+        self._uplink.send(Kind.STATE, state)
 
 
 def agent_from_file(path: Path, log: Callable[[str], None] = lambda line: None) -> Agent:

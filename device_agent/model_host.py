@@ -146,6 +146,11 @@ class ModelHost:
         """Whether the running model has still to prove itself."""
         return self._state.lifecycle == "TRIAL"
 
+    def state_key(self) -> tuple[object, ...]:
+        """What ``model_state`` is made of: cheap to compare at every poll."""
+        s = self._state
+        return (s.lifecycle, s.generation, s.confirmed, s.previous, s.candidate, s.reason, s.security_counter)
+
     def model_state(self) -> ModelState:
         """This model's part of the device's retained state."""
         s = self._state

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 from device_agent.config import AgentConfig
@@ -39,6 +40,8 @@ class Uplink:
 
     def receive(self, timeout: float) -> tuple[Kind | Chunk | None, bytes] | None:
         """The next arrival as (what, payload); None stands for the trust root in the first place."""
+        if not self.started:
+            time.sleep(timeout)  # nothing can arrive; whoever waits shall not spin
         while self.started and (incoming := self._transport.receive(timeout)) is not None:
             timeout = 0.0
             if isinstance(incoming, ConnectionChanged):

@@ -37,6 +37,7 @@ from amqtt.mqtt.protocol.broker_handler import BrokerProtocolHandler
 
 HOST = "127.0.0.1"
 _TAKEOVER_S = 1.0
+_SHUTDOWN_S = 1.0
 
 
 class ExactHandler(BrokerProtocolHandler):
@@ -112,6 +113,8 @@ class ExactBroker(amqtt.broker.Broker):
     async def shutdown(self) -> None:
         """Stop the broker; closes every connection."""
         self._closing = True
+        for server in self._servers.values():
+            server.instance.close()  # first of all, or who reconnects meanwhile keeps the shutdown waiting
         await super().shutdown()
 
     async def _initialize_client_session(self, *args: Any) -> Any:
@@ -168,7 +171,11 @@ async def serve(port: int) -> None:
         loop.add_signal_handler(number, stop.set)
     await broker.start()
     await stop.wait()
-    await broker.shutdown()
+    try:
+        # Nothing is stored, so there is nothing to lose by giving up on a connection that does not end.
+        await asyncio.wait_for(broker.shutdown(), _SHUTDOWN_S)
+    except TimeoutError:
+        logging.getLogger(__name__).error("gave up waiting for connections to end")
 
 
 def main(argv: Sequence[str] | None = None) -> None:

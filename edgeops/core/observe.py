@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeops.core.codec import ListOf, Message, Nested, SInt, Text, UInt, encode, wire
+from edgeops.core.codec import ListOf, Message, Nested, SInt, Text, UInt, dump, wire
 from edgeops.core.errors import WireError
 
 BINS = 12  # underflow, ten reference-quantile bins, overflow
@@ -50,8 +50,13 @@ class ObservePlan(Message):
     calibration: tuple[tuple[int, ...], ...] = wire(4, ListOf(ListOf(UInt(32), 2), CONFIDENCE_BINS))
 
     def digest(self) -> bytes:
-        """Eight bytes that name the bins: counters of different digests never merge."""
-        return hashlib.sha256(encode(self)).digest()[:8]
+        """Eight bytes that name the bins: counters of different digests never merge.
+
+        Only names, edges and the number of classes count, so that another reference for the same bins is
+        comparable.
+        """
+        bins = [[feature.name, *feature.edges] for feature in self.features]
+        return hashlib.sha256(dump([bins, len(self.classes)])).digest()[:8]
 
 
 def extract(names: Sequence[str], batch: NDArray[np.int8]) -> NDArray[np.int64]:

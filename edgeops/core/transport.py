@@ -25,7 +25,7 @@ class Received:
 
 @dataclass(frozen=True, slots=True)
 class ConnectionChanged:
-    """The link to the broker came up or went down; subscriptions survive, and are renewed by the transport."""
+    """The link to the broker came up or went down; subscriptions survive: the transport renews them."""
 
     online: bool
     reason: str = ""

@@ -158,7 +158,9 @@ def _representative(x: Float32, count: int, seed: int) -> Float32:
 
 
 def _reference(recipe: Recipe, dataset: Dataset, taken: TensorSpec) -> Int8:
-    chosen = (dataset.parts == Part.TRAIN) | (dataset.parts == Part.VALIDATION)
+    # Captured items are left out: a reference mixed of two worlds would resemble neither.
+    source = np.array([origin == SOURCE_ORIGIN for origin in dataset.origins])
+    chosen = source & ((dataset.parts == Part.TRAIN) | (dataset.parts == Part.VALIDATION))
     raw = dataset.inputs[chosen]
     # digest order is random with respect to content, so evenly spaced items are a fair sample
     spaced = np.unique(np.linspace(0, len(raw) - 1, min(len(raw), MAX_REFERENCE)).astype(np.intp))

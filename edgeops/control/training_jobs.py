@@ -1,0 +1,143 @@
+"""Training in a workspace: recipe and dataset in, a gated, signed, registered model version out."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from sqlmodel import Session, func, select
+
+from edgeops.control.datasets import load_dataset
+from edgeops.control.workspace import Workspace
+from edgeops.core.errors import GateFailed
+from edgeops.core.manifest import Trial
+from edgeops.core.signing import Role
+from edgeops.registry.tables import DatasetVersion, ModelVersion, Run
+from edgeops.training.fit import Progress
+from edgeops.training.gates import Gate
+from edgeops.training.package import build_package
+from edgeops.training.pipeline import TrainingResult, train
+from edgeops.training.recipe import Recipe, find_recipe, load_recipe
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What ``edgeops train`` tells; plain data in ``as_dict``."""
+
+    version: ModelVersion
+    run: Run
+    dataset: DatasetVersion
+
+    def as_dict(self) -> dict[str, object]:
+        """The document of ``edgeops train --json``."""
+        return {
+            "model": self.version.model,
+            "version": self.version.version,
+            "state": self.version.state,
+            "run": self.run.id,
+            "seed": self.run.seed,
+            "dataset": {
+                "name": self.dataset.name,
+                "version": self.dataset.version,
+                "sha256": self.dataset.sha256,
+            },
+            "metrics": self.run.metrics,
+            "artifact": {"sha256": self.version.artifact_sha256, "bytes": self.version.artifact_bytes},
+            "manifest": self.version.manifest_sha256,
+            "gates": self.run.gates,
+            "seconds": round(self.run.seconds, 2),
+        }
+
+
+def train_and_register(
+    workspace: Workspace, recipe_text: str, dataset_text: str | None, seed: int, progress: Progress | None = None
+) -> Trained:
+    """Train a recipe and register the result, as ``rejected`` when a gate said no.
+
+    Nothing is registered before everything is measured, packaged and stored.
+    """
+    recipe = load_recipe(find_recipe(recipe_text))
+    dataset, row = load_dataset(workspace, dataset_text or recipe.data.name)
+    result = train(recipe, dataset, seed, progress)
+    return register(workspace, recipe, row, result, result.gates)
+
+
+def register(
+    workspace: Workspace,
+    recipe: Recipe,
+    dataset: DatasetVersion,
+    result: TrainingResult,
+    gates: tuple[Gate, ...],
+    *,
+    parent_id: int | None = None,
+    retrain_id: int | None = None,
+) -> Trained:
+    """Package, sign, store and register a training result as the next version of the recipe's model."""
+    passed = all(gate.passed for gate in gates)
+    with workspace.registry.session() as session:
+        number = _next_version(session, recipe.name)
+        manifest = _package(workspace, recipe, result, number) if passed else None
+        run = Run(
+            recipe=str(recipe.name),
+            recipe_digest=recipe.digest,
+            dataset_id=dataset.id or 0,
+            retrain_id=retrain_id,
+            seed=result.seed,
+            metrics={"float": result.float_metrics.to_dict(), "int8": result.int8_metrics.to_dict()},
+            gates=[gate_dict(gate) for gate in gates],
+            versions=result.versions,
+            seconds=result.seconds,
+            created_at=time.time(),
+        )
+        session.add(run)
+        session.flush()
+        version = ModelVersion(
+            model=recipe.name,
+            version=number,
+            state="registered" if passed else "rejected",
+            run_id=run.id or 0,
+            parent_id=parent_id,
+            artifact_sha256=workspace.blobs.put(result.tflite),
+            artifact_bytes=len(result.tflite),
+            manifest_sha256=manifest,
+            created_at=time.time(),
+        )
+        session.add(version)
+    return Trained(version, run, dataset)
+
+
+def gate_dict(gate: Gate) -> dict[str, object]:
+    """A gate as plain data."""
+    return {"name": gate.name, "passed": gate.passed, "value": gate.value, "limit": gate.limit}
+
+
+def require_gates(trained: Trained) -> None:
+    """Raise ``GateFailed`` naming what failed, when something did."""
+    failed = [gate for gate in trained.run.gates if not gate["passed"]]
+    if failed:
+        words = "; ".join(f"{g['name']}: {g['value']:.4g} against {g['limit']:.4g}" for g in failed)
+        raise GateFailed(
+            f"{trained.version.model}@{trained.version.version} is rejected: {words}",
+            fix="improve data or recipe, or set the limit under [gates] that you can stand for",
+            gates=failed,
+        )
+
+
+def _next_version(session: Session, model: str) -> int:
+    highest = session.exec(select(func.max(ModelVersion.version)).where(ModelVersion.model == model)).one()
+    return int(highest or 0) + 1
+
+
+def _package(workspace: Workspace, recipe: Recipe, result: TrainingResult, number: int) -> str:
+    rollout = workspace.settings.rollout
+    package = build_package(
+        result,
+        recipe,
+        number,
+        [workspace.key(Role.RELEASE)],
+        chunk_bytes=rollout.chunk_bytes,
+        trial=Trial(rollout.trial_inferences, rollout.trial_max_errors),
+    )
+    for blob in package.blobs:
+        workspace.blobs.put(blob)
+    return workspace.blobs.put(package.envelope)

@@ -1,0 +1,254 @@
+"""Ingest: what devices say, into the registry. At least once in, exactly once counted, never a crash.
+
+What cannot be used is counted by its reason and shown in ``fleet status``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from sqlmodel import Session, select
+
+from edgeops.core.codec import decode
+from edgeops.core.errors import WireError
+from edgeops.core.messages import (
+    Event,
+    Labels,
+    PredictionId,
+    Presence,
+    Receipt,
+    Report,
+    Sample,
+    State,
+)
+from edgeops.core.topics import DeviceTopic, Kind, parse
+from edgeops.core.transport import Received
+from edgeops.registry.counts import count
+from edgeops.registry.names import model_of_manifest
+from edgeops.registry.tables import (
+    CapturedSample,
+    Device,
+    DeviceEvent,
+    DeviceModel,
+    LabelTruth,
+    ReceiptState,
+    ReportWindow,
+)
+
+
+@dataclass
+class Taken:
+    """What a batch brought: receipts to send, and new report windows for the drift watch, in order."""
+
+    receipts: dict[tuple[str, int], dict[str, int]] = field(default_factory=dict)
+    windows: list[tuple[str, Report]] = field(default_factory=list)
+
+    def receipt_messages(self) -> list[tuple[str, Receipt]]:
+        """One receipt per device and boot."""
+        return [(device, Receipt(boot, dict(models))) for (device, boot), models in self.receipts.items()]
+
+
+def take_batch(session: Session, fleet: str, batch: list[Received], now: float) -> Taken:
+    """Write a batch of messages to the session; the caller commits, then sends the receipts."""
+    taken = Taken()
+    for message in batch:
+        try:
+            topic = parse(message.topic)
+            if not isinstance(topic, DeviceTopic) or topic.fleet != fleet:
+                raise WireError("a topic that nobody asked for")
+        except WireError as error:
+            count(session, "unknown topic", detail=error.message)
+            continue
+        device = session.get(Device, topic.device)
+        if device is None:
+            count(session, "unknown device", detail=topic.device)
+            continue
+        try:
+            with session.begin_nested():
+                _take(session, device, topic.kind, message.payload, now, taken)
+        except WireError as error:
+            count(session, f"undecodable {topic.kind.value}", device.id, error.message)
+        if topic.kind is not Kind.PRESENCE:
+            device.last_seen_at = now
+    return taken
+
+
+def _take(session: Session, device: Device, kind: Kind, payload: bytes, now: float, taken: Taken) -> None:
+    match kind:
+        case Kind.PRESENCE:
+            _presence(session, device, decode(Presence, payload), now)
+        case Kind.STATE:
+            _state(session, device, decode(State, payload), now)
+        case Kind.EVENT:
+            _event(session, device, decode(Event, payload), now)
+        case Kind.REPORT:
+            _report(session, device, decode(Report, payload), payload, now, taken)
+        case Kind.LABEL:
+            _labels(session, device, decode(Labels, payload), now)
+        case Kind.SAMPLE:
+            _sample(session, device, decode(Sample, payload), now)
+        case _:
+            count(session, "unknown topic", device.id, kind.value)
+
+
+def _presence(session: Session, device: Device, presence: Presence, now: float) -> None:
+    # The will of an older session may come after the next one has begun.
+    if presence.session >= device.session:
+        device.session, device.online = presence.session, presence.online
+        if presence.online:
+            device.last_seen_at = now
+        session.add(device)
+
+
+def _state(session: Session, device: Device, state: State, now: float) -> None:
+    if state.boot < device.boot:
+        count(session, "state of an older boot", device.id)
+        return
+    device.boot, device.agent, device.runtime, device.target = state.boot, state.agent, state.runtime, state.target
+    device.received_bytes = state.received_bytes
+    session.add(device)
+    for name, model in state.models.items():
+        row = session.get(DeviceModel, (device.id, name)) or DeviceModel(
+            device_id=device.id, model=name, lifecycle="IDLE", generation=0, updated_at=now
+        )
+        row.lifecycle, row.generation, row.reason, row.updated_at = (
+            model.lifecycle,
+            model.generation,
+            model.reason,
+            now,
+        )
+        row.confirmed = model.confirmed.hex() if model.confirmed else None
+        row.previous = model.previous.hex() if model.previous else None
+        row.candidate = model.candidate.hex() if model.candidate else None
+        session.add(row)
+
+
+def _event(session: Session, device: Device, event: Event, now: float) -> None:
+    known = select(DeviceEvent).where(
+        DeviceEvent.device_id == device.id, DeviceEvent.boot == event.boot, DeviceEvent.number == event.number
+    )
+    if session.exec(known).first() is not None:
+        count(session, "duplicate event", device.id)
+        return
+    session.add(
+        DeviceEvent(
+            device_id=device.id,
+            boot=event.boot,
+            number=event.number,
+            model=event.model,
+            manifest=event.manifest.hex() if event.manifest else None,
+            source=event.source,
+            event=event.event,
+            target=event.target,
+            reason=event.reason,
+            received_at=now,
+        )
+    )
+
+
+def _report(
+    session: Session, device: Device, report: Report, payload: bytes, now: float, taken: Taken
+) -> None:
+    same = select(ReportWindow.id).where(
+        ReportWindow.device_id == device.id,
+        ReportWindow.model == report.model,
+        ReportWindow.boot == report.boot,
+        ReportWindow.sequence == report.sequence,
+    )
+    if session.exec(same).first() is not None:
+        count(session, "duplicate report", device.id)
+    elif model_of_manifest(session, report.manifest.hex()) is None:
+        # Still receipted: the device can do nothing about it, and would keep it for ever.
+        count(session, "report of an unknown model", device.id, report.manifest.hex())
+    else:
+        session.add(
+            ReportWindow(
+                device_id=device.id,
+                model=report.model,
+                manifest=report.manifest.hex(),
+                boot=report.boot,
+                sequence=report.sequence,
+                generation=report.generation,
+                trial=report.trial,
+                inferences=report.inferences,
+                errors=report.errors,
+                rejected_inputs=report.rejected_inputs,
+                dropped=report.dropped,
+                counters=payload,
+                received_at=now,
+            )
+        )
+        session.flush()
+        taken.windows.append((device.id, report))
+    committed = _commit_sequence(session, device.id, report)
+    taken.receipts.setdefault((device.id, report.boot), {})[report.model] = committed
+
+
+def _commit_sequence(session: Session, device_id: str, report: Report) -> int:
+    """The highest contiguous sequence; what the device no longer keeps (below ``oldest``) is not waited for."""
+    key = (device_id, report.model, report.boot)
+    row = session.get(ReceiptState, key)
+    if row is None:
+        row = ReceiptState(device_id=device_id, model=report.model, boot=report.boot)
+    highest = max(row.committed, min(report.oldest, report.sequence) - 1)
+    if report.sequence == highest + 1:
+        highest = report.sequence
+        later = session.exec(
+            select(ReportWindow.sequence)
+            .where(
+                ReportWindow.device_id == device_id,
+                ReportWindow.model == report.model,
+                ReportWindow.boot == report.boot,
+                ReportWindow.sequence > highest,
+            )
+            .order_by(ReportWindow.sequence)  # type: ignore[arg-type]
+        )
+        for sequence in later:
+            if sequence != highest + 1:
+                break
+            highest = sequence
+    row.committed = highest
+    session.add(row)
+    session.flush()
+    return highest
+
+
+def _labels(session: Session, device: Device, labels: Labels, now: float) -> None:
+    for truth in labels.truths:
+        name = truth.prediction.hex()
+        if session.get(LabelTruth, (name, device.id)) is not None:
+            count(session, "duplicate label", device.id)
+            continue
+        prediction = PredictionId.unpack(truth.prediction)
+        session.add(
+            LabelTruth(
+                prediction=name,
+                device_id=device.id,
+                model=labels.model,
+                manifest_prefix=prediction.model.hex(),
+                boot=prediction.boot,
+                sequence=prediction.sequence,
+                predicted=prediction.predicted,
+                truth=truth.label,
+                received_at=now,
+            )
+        )
+
+
+def _sample(session: Session, device: Device, sample: Sample, now: float) -> None:
+    name = sample.prediction.hex()
+    if session.get(CapturedSample, (name, device.id)) is not None:
+        count(session, "duplicate sample", device.id)
+    elif model_of_manifest(session, sample.manifest.hex()) is None:
+        count(session, "sample of an unknown model", device.id, sample.manifest.hex())
+    else:
+        session.add(
+            CapturedSample(
+                prediction=name,
+                device_id=device.id,
+                model=sample.model,
+                manifest=sample.manifest.hex(),
+                tensor=sample.values,
+                received_at=now,
+            )
+        )

@@ -1,0 +1,106 @@
+"""Opening the registry: engine, WAL, schema check and migration."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from alembic import command
+from sqlalchemy import Engine, event
+from sqlalchemy.exc import DatabaseError, OperationalError
+from sqlmodel import Session, create_engine
+
+from edgeops.core.errors import RegistryUnreachable, StorageError
+
+BUSY_TIMEOUT_MS = 20_000
+
+
+class Registry:
+    """A database of the current schema; ``session`` is one transaction, all or nothing."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    @contextmanager
+    def session(self) -> Iterator[Session]:
+        """A session that commits when the block ends well and rolls back otherwise.
+
+        Raises ``StorageError`` when the disk is full, ``RegistryUnreachable`` when the database is.
+        """
+        with Session(self._engine, expire_on_commit=False) as session:
+            try:
+                yield session
+                session.commit()
+            except OperationalError as error:
+                session.rollback()
+                raise _translated(error) from error
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._engine.dispose()
+
+
+def open_registry(path: Path, *, create: bool = False) -> Registry:
+    """Open the database at ``path``, bringing an older schema up to date.
+
+    Raises ``RegistryUnreachable`` when there is none, when it is no database, or when its schema is newer
+    than this code.
+    """
+    if not create and not path.exists():
+        raise RegistryUnreachable(f"no registry at {path}", fix="edgeops init DIR makes a workspace", path=str(path))
+    engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": BUSY_TIMEOUT_MS / 1000})
+    event.listen(engine, "connect", _configure)
+    try:
+        _migrate(engine, path)
+    except DatabaseError as error:
+        engine.dispose()
+        raise RegistryUnreachable(f"{path} cannot be opened: {error.orig}", path=str(path)) from error
+    except RegistryUnreachable:
+        engine.dispose()
+        raise
+    return Registry(engine)
+
+
+def _configure(connection: Any, record: object) -> None:
+    del record
+    cursor = connection.cursor()
+    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", f"busy_timeout={BUSY_TIMEOUT_MS}"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def alembic_config() -> Config:
+    """Alembic's configuration for the migrations that ship with the package."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    return config
+
+
+def _migrate(engine: Engine, path: Path) -> None:
+    config = alembic_config()
+    script = ScriptDirectory.from_config(config)
+    known = {revision.revision for revision in script.walk_revisions()}
+    with engine.connect() as connection:
+        current = MigrationContext.configure(connection).get_current_revision()
+    if current is not None and current not in known:
+        raise RegistryUnreachable(
+            f"the registry at {path} has schema {current}, which is newer than this version of edgeops",
+            fix="pip install --upgrade edgeops",
+            schema=current,
+        )
+    if current != script.get_current_head():
+        with engine.begin() as connection:
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+
+
+def _translated(error: OperationalError) -> Exception:
+    text = str(error.orig)
+    if "disk is full" in text or "readonly" in text or "disk I/O" in text:
+        return StorageError(f"the registry cannot be written: {text}", fix="free disk space, then try again")
+    return RegistryUnreachable(f"the registry does not answer: {text}")

@@ -1,0 +1,282 @@
+"""The tables. Times are seconds since the epoch, UTC; JSON columns hold plain data.
+
+A change here needs a migration in ``migrations/versions``; a test compares the two.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import JSON, Column, LargeBinary, UniqueConstraint
+from sqlmodel import Field, SQLModel
+
+
+def _json() -> Any:
+    return Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
+
+
+def _json_list() -> Any:
+    return Field(default_factory=list, sa_column=Column(JSON, nullable=False))
+
+
+class DatasetVersion(SQLModel, table=True):
+    """An immutable, content-addressed version of a dataset."""
+
+    __tablename__ = "dataset_version"
+    __table_args__ = (UniqueConstraint("name", "version"),)
+    id: int | None = Field(default=None, primary_key=True)
+    name: str = Field(index=True)
+    version: int
+    sha256: str
+    kind: str
+    folder: str
+    labels: list[str] = _json_list()
+    parts: dict[str, int] = _json()
+    quarantined: list[Any] = _json_list()
+    parent_id: int | None = Field(default=None, foreign_key="dataset_version.id")
+    created_at: float
+
+
+class Run(SQLModel, table=True):
+    """One training: what went in and what was measured."""
+
+    __tablename__ = "run"
+    id: int | None = Field(default=None, primary_key=True)
+    recipe: str
+    recipe_digest: str
+    dataset_id: int = Field(foreign_key="dataset_version.id", index=True)
+    retrain_id: int | None = Field(default=None, index=True)  # no key: it would close a cycle of tables
+    seed: int
+    metrics: dict[str, Any] = _json()
+    gates: list[Any] = _json_list()
+    versions: dict[str, Any] = _json()
+    seconds: float
+    created_at: float
+
+
+class ModelVersion(SQLModel, table=True):
+    """A trained, judged and packaged model; ``state`` is ``registered`` or ``rejected``."""
+
+    __tablename__ = "model_version"
+    __table_args__ = (UniqueConstraint("model", "version"),)
+    id: int | None = Field(default=None, primary_key=True)
+    model: str = Field(index=True)
+    version: int
+    state: str
+    run_id: int = Field(foreign_key="run.id")
+    parent_id: int | None = Field(default=None, foreign_key="model_version.id")
+    artifact_sha256: str
+    artifact_bytes: int
+    manifest_sha256: str | None = Field(default=None, index=True)
+    created_at: float
+
+
+class Device(SQLModel, table=True):
+    """An enrolled device, and the last that was heard of it."""
+
+    __tablename__ = "device"
+    id: str = Field(primary_key=True)
+    attributes: dict[str, str] = _json()
+    enrolled_at: float
+    online: bool = False
+    session: int = 0
+    boot: int = 0
+    agent: str = ""
+    runtime: str = ""
+    target: str = ""
+    received_bytes: int = 0
+    last_seen_at: float | None = None
+
+
+class DesiredState(SQLModel, table=True):
+    """The desired state last published to a device; ``document`` is the signed envelope."""
+
+    __tablename__ = "desired_state"
+    device_id: str = Field(primary_key=True, foreign_key="device.id")
+    generation: int
+    models: dict[str, Any] = _json()
+    document: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    published: bool = False
+
+
+class DeviceModel(SQLModel, table=True):
+    """What a device itself says of one model: the only truth about it."""
+
+    __tablename__ = "device_model"
+    device_id: str = Field(primary_key=True, foreign_key="device.id")
+    model: str = Field(primary_key=True)
+    lifecycle: str
+    generation: int
+    confirmed: str | None = None
+    previous: str | None = None
+    candidate: str | None = None
+    reason: str | None = None
+    updated_at: float
+
+
+class Rollout(SQLModel, table=True):
+    """One rollout of one model version, in stages (percent of the selected devices)."""
+
+    __tablename__ = "rollout"
+    id: int | None = Field(default=None, primary_key=True)
+    model_version_id: int = Field(foreign_key="model_version.id", index=True)
+    state: str
+    selector: dict[str, str] = _json()
+    stages: list[int] = _json_list()
+    stage: int = 0
+    max_failed_share: float = 0.1
+    reason: str | None = None
+    created_at: float
+    finished_at: float | None = None
+
+
+class Deployment(SQLModel, table=True):
+    """One device in one rollout: ``waiting``, ``offered``, ``confirmed`` or ``failed``."""
+
+    __tablename__ = "deployment"
+    rollout_id: int = Field(primary_key=True, foreign_key="rollout.id")
+    device_id: str = Field(primary_key=True, foreign_key="device.id")
+    stage: int
+    state: str
+    generation: int = 0
+    reason: str | None = None
+    offered_at: float | None = None
+    decided_at: float | None = None
+
+
+class DeviceEvent(SQLModel, table=True):
+    """A lifecycle transition that a device reported."""
+
+    __tablename__ = "device_event"
+    __table_args__ = (UniqueConstraint("device_id", "boot", "number"),)
+    id: int | None = Field(default=None, primary_key=True)
+    device_id: str = Field(foreign_key="device.id", index=True)
+    boot: int
+    number: int
+    model: str
+    manifest: str | None = None
+    source: str
+    event: str
+    target: str
+    reason: str | None = None
+    received_at: float
+
+
+class ReportWindow(SQLModel, table=True):
+    """One window of counters; ``counters`` is the report as it came."""
+
+    __tablename__ = "report_window"
+    __table_args__ = (UniqueConstraint("device_id", "model", "boot", "sequence"),)
+    id: int | None = Field(default=None, primary_key=True)
+    device_id: str = Field(foreign_key="device.id", index=True)
+    model: str
+    manifest: str = Field(index=True)
+    boot: int
+    sequence: int
+    generation: int
+    trial: bool
+    inferences: int
+    errors: int
+    rejected_inputs: int
+    dropped: int
+    counters: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    received_at: float
+
+
+class ReceiptState(SQLModel, table=True):
+    """The highest contiguous sequence that is committed, per device, model and boot."""
+
+    __tablename__ = "receipt_state"
+    device_id: str = Field(primary_key=True, foreign_key="device.id")
+    model: str = Field(primary_key=True)
+    boot: int = Field(primary_key=True)
+    committed: int = 0
+
+
+class LabelTruth(SQLModel, table=True):
+    """A truth that came back for a prediction; the prediction's id says what was predicted."""
+
+    __tablename__ = "label_truth"
+    prediction: str = Field(primary_key=True)
+    device_id: str = Field(primary_key=True, foreign_key="device.id")
+    model: str
+    manifest_prefix: str = Field(index=True)
+    boot: int
+    sequence: int
+    predicted: int
+    truth: int
+    received_at: float
+
+
+class CapturedSample(SQLModel, table=True):
+    """An input that a device was allowed to send: the quantized tensor."""
+
+    __tablename__ = "captured_sample"
+    prediction: str = Field(primary_key=True)
+    device_id: str = Field(primary_key=True, foreign_key="device.id")
+    model: str
+    manifest: str = Field(index=True)
+    tensor: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    received_at: float
+
+
+class Alert(SQLModel, table=True):
+    """A drift episode of one model version: ``open``, ``answered`` (a retrain was deployed) or ``closed``."""
+
+    __tablename__ = "alert"
+    id: int | None = Field(default=None, primary_key=True)
+    model_version_id: int = Field(foreign_key="model_version.id", index=True)
+    state: str
+    decision: str = "none"
+    reason: str | None = None
+    opened_at: float
+    closed_at: float | None = None
+
+
+class AlertDevice(SQLModel, table=True):
+    """One device in a drift episode, the window that raised it and what moved."""
+
+    __tablename__ = "alert_device"
+    alert_id: int = Field(primary_key=True, foreign_key="alert.id")
+    device_id: str = Field(primary_key=True, foreign_key="device.id")
+    boot: int
+    sequence: int
+    windows_seen: int
+    shifts: list[Any] = _json_list()
+    capture_generation: int | None = None
+    raised_at: float
+
+
+class Retrain(SQLModel, table=True):
+    """The answer to an alert: which data, which run, and whether the result was better."""
+
+    __tablename__ = "retrain"
+    id: int | None = Field(default=None, primary_key=True)
+    alert_id: int = Field(foreign_key="alert.id", index=True)
+    state: str
+    seed: int
+    samples: int = 0
+    dataset_id: int | None = Field(default=None, foreign_key="dataset_version.id")
+    model_version_id: int | None = Field(default=None, foreign_key="model_version.id")
+    gates: list[Any] = _json_list()
+    reason: str | None = None
+    created_at: float
+    finished_at: float | None = None
+
+
+class IngestCount(SQLModel, table=True):
+    """How often something that came was not usable, or twice; per device where one is known."""
+
+    __tablename__ = "ingest_count"
+    reason: str = Field(primary_key=True)
+    device_id: str = Field(primary_key=True, default="")
+    count: int = 0
+    last: str | None = None
+
+
+class Fact(SQLModel, table=True):
+    """Small facts that must survive a restart, such as bytes published."""
+
+    __tablename__ = "fact"
+    name: str = Field(primary_key=True)
+    value: dict[str, Any] = _json()

@@ -1,0 +1,113 @@
+"""Packaging: a training result becomes a signed manifest and the blobs that it names."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from edgeops.core.codec import encode
+from edgeops.core.manifest import Artifact, BlobRef, Manifest, TensorContract, Trial, blob_ref, seal
+from edgeops.core.observe import (
+    CONFIDENCE_BINS,
+    ObservePlan,
+    confidence_bin,
+    extract,
+    plan_feature,
+)
+from edgeops.core.selftest import SelfTest
+from edgeops.training.pipeline import TrainingResult
+from edgeops.training.recipe import Recipe
+
+SELF_TESTS = 8
+# LiteRT's XNNPACK and the reference kernels differ by rounding; a softmax step is 1/256.
+SELF_TEST_TOLERANCE = 3
+MIN_AGENT = (0, 1, 0)
+
+
+@dataclass(frozen=True)
+class Package:
+    """The envelope of the manifest and every blob it names, chunk lists included."""
+
+    manifest: Manifest
+    envelope: bytes
+    blobs: tuple[bytes, ...]
+
+    @property
+    def digest(self) -> str:
+        """The manifest digest in hexadecimal."""
+        return hashlib.sha256(self.envelope).hexdigest()
+
+
+def observe_plan(result: TrainingResult, features: Sequence[str]) -> ObservePlan:
+    """Bins and reference from the training result; calibration from its validation outputs."""
+    values = extract(features, result.reference_inputs)
+    plans = tuple(plan_feature(name, values[:, column]) for column, name in enumerate(features))
+    outputs = result.validation_outputs
+    predicted = outputs.argmax(axis=1)
+    scores = outputs[np.arange(len(outputs)), predicted]
+    bins = [confidence_bin(int(score)) for score in scores]
+    calibration = [[0, 0] for _ in range(CONFIDENCE_BINS)]
+    for index, right in zip(bins, predicted == result.validation_targets, strict=True):
+        calibration[index][0] += 1
+        calibration[index][1] += int(right)
+    return ObservePlan(
+        features=plans,
+        confidence=tuple(row[0] for row in calibration),
+        classes=tuple(int(n) for n in np.bincount(predicted, minlength=len(result.labels))),
+        calibration=tuple((row[0], row[1]) for row in calibration),
+    )
+
+
+def self_test_vectors(result: TrainingResult) -> SelfTest:
+    """Validation inputs whose answer is clear, evenly spaced over the set: rounding cannot turn them."""
+    outputs = result.validation_outputs.astype(np.int16)
+    ranked = np.sort(outputs, axis=1)
+    clear = np.flatnonzero(ranked[:, -1] - ranked[:, -2] > 4 * SELF_TEST_TOLERANCE)
+    if len(clear) == 0:
+        clear = np.arange(len(outputs))
+    chosen = clear[np.unique(np.linspace(0, len(clear) - 1, SELF_TESTS).astype(np.intp))]
+    return SelfTest(
+        tuple(result.validation_inputs[i].tobytes() for i in chosen),
+        tuple(result.validation_outputs[i].tobytes() for i in chosen),
+        SELF_TEST_TOLERANCE,
+    )
+
+
+def build_package(
+    result: TrainingResult,
+    recipe: Recipe,
+    version: int,
+    keys: Sequence[Ed25519PrivateKey],
+    *,
+    chunk_bytes: int = 4096,
+    trial: Trial = Trial(20, 0),
+    unit: str = "raw",
+) -> Package:
+    """Build, sign and return the package of a model version; deterministic for the same result and keys."""
+    blobs: list[bytes] = []
+
+    def ref(blob: bytes) -> BlobRef:
+        reference, listing = blob_ref(blob, chunk_bytes)
+        blobs.extend([blob] if listing is None else [blob, listing])
+        return reference
+
+    manifest = Manifest(
+        model=recipe.name,
+        version=version,
+        security_counter=version,
+        min_agent=MIN_AGENT,
+        artifacts=(Artifact("tflite", "any", ref(result.tflite)),),
+        input=TensorContract.of(result.input, unit),
+        output=TensorContract.of(result.output, "probability"),
+        output_kind="classes",
+        labels=result.labels,
+        preprocessing=recipe.preprocessing.steps,
+        observe=ref(encode(observe_plan(result, recipe.observe.features))),
+        vectors=ref(encode(self_test_vectors(result))),
+        trial=trial,
+    )
+    return Package(manifest, seal(manifest, keys), tuple(blobs))
