@@ -15,6 +15,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from numbers import Integral
 from pathlib import Path
 from types import TracebackType
 
@@ -27,8 +28,15 @@ from device_agent.model_host import AGENT_VERSION, Boot, ModelHost
 from device_agent.observing import Observing
 from device_agent.report_queue import ReportQueue
 from device_agent.uplink import Uplink
-from edgeops.core.codec import decode, encode
-from edgeops.core.errors import BrokerUnreachable, EdgeOpsError, InferenceFailed, InputError, NoModel
+from edgeops.core.codec import decode
+from edgeops.core.errors import (
+    BrokerUnreachable,
+    EdgeOpsError,
+    InferenceFailed,
+    InputError,
+    NoModel,
+    StorageError,
+)
 from edgeops.core.features.steps import quantized_input
 from edgeops.core.messages import (
     Desired,
@@ -42,10 +50,11 @@ from edgeops.core.messages import (
     Truth,
 )
 from edgeops.core.signing import Role, accept_next_root, verify
-from edgeops.core.topics import Kind
+from edgeops.core.topics import Kind, check_name
 from edgeops.core.transport import Transport
 
 LABEL_BATCH = 64
+MAX_SAMPLE_BYTES = 65_000
 RESEND_MS = 15_000
 CONNECT_RETRY_MS = 5_000
 POLL_EVERY_MS = 20
@@ -103,20 +112,21 @@ class Agent:
         self._connect_at = 0
         self._last_poll = -POLL_EVERY_MS
         self._last_resend = 0
+        self._offline_reason = ""
         self._published: tuple[object, ...] | None = None
         self._asked: set[Chunk] = set()
         for name in self._disk.model_names():
             self._model(name)
-        desired = self._disk.load_desired()
-        if desired is not None:
-            self._take_desired(desired, stored=True)
+        self._restore_desired()
         self.poll()
 
     def __enter__(self) -> Agent:
         """The agent itself; it works from its construction on."""
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None:
         """Close."""
         self.close()
 
@@ -171,7 +181,7 @@ class Agent:
         trial = entry.host.in_trial
         counted = entry.observing.count(quantized, output, microseconds)
         values = quantized.tobytes()
-        if entry.capture.wants(values, consent):
+        if len(values) <= MAX_SAMPLE_BYTES and entry.capture.wants(values, consent):
             self._uplink.send(Kind.SAMPLE, Sample(entry.host.name, running.digest, counted.id.pack(), values))
         entry.host.inferred(True)
         self._after(entry)
@@ -232,6 +242,8 @@ class Agent:
     def close(self) -> None:
         """Send what was counted, say goodbye, disconnect."""
         self.flush()
+        for entry in self._models.values():
+            entry.host.close()
         self._publish_state()
         self._uplink.close(Presence(self._boot.number, False))
 
@@ -245,7 +257,9 @@ class Agent:
         entry = self._models.get(chosen or "")
         if entry is None:
             raise NoModel(
-                f"device {self.config.device} has no model {chosen!r}" if chosen else "no model was rolled out yet",
+                f"device {self.config.device} has no model {chosen!r}"
+                if chosen
+                else "no model was rolled out yet",
                 device=self.config.device,
                 models=sorted(self._models),
             )
@@ -264,9 +278,13 @@ class Agent:
         labels = running.manifest.labels if running else ()
         if isinstance(label, str) and label in labels:
             return labels.index(label)
-        if isinstance(label, int) and not isinstance(label, bool) and 0 <= label < len(labels):
-            return label
-        raise InputError(f"the model does not know label {label!r}; it knows {', '.join(labels)}", label=label)
+        if isinstance(label, Integral) and not isinstance(label, bool) and 0 <= int(label) < len(labels):
+            return int(label)
+        if running is None:
+            raise NoModel(f"device {self.config.device} runs no model whose labels it could know")
+        raise InputError(
+            f"the model does not know label {label!r}; it knows {', '.join(labels)}", label=label
+        )
 
     def _connect_if_due(self) -> None:
         if self._uplink.started or self._now() < self._connect_at:
@@ -274,9 +292,11 @@ class Agent:
         try:
             self._uplink.connect()
         except BrokerUnreachable as error:
-            # A device works without its broker, from its slots; it only says so once per attempt.
+            # A device works without its broker, from its slots.
             self._connect_at = self._now() + CONNECT_RETRY_MS
-            self._log(f"offline: {error.message}")
+            if error.message != self._offline_reason:
+                self._offline_reason = error.message
+                self._log(f"offline: {error.message}")
 
     def _take(self, kind: Kind | Chunk | None, payload: bytes) -> None:
         """One arrival; what does not verify or decode is dropped and logged, never fatal."""
@@ -307,20 +327,40 @@ class Agent:
     def _take_trust(self, envelope: bytes) -> None:
         root = accept_next_root(self._trust, envelope)
         if root != self._trust:
-            self._disk.save_trust(envelope)
             self._trust = root
             for entry in self._models.values():
                 entry.host.trust = root
+            self._store(lambda: self._disk.save_trust(envelope))
+
+    def _restore_desired(self) -> None:
+        desired = self._disk.load_desired()
+        if desired is not None:
+            try:
+                self._take_desired(desired, stored=True)
+            except EdgeOpsError as error:
+                # Signed by a key that was rotated out, or damaged: the broker has the newest anyway.
+                self._log(f"the stored desired state is not taken: {error.message}")
+
+    def _store(self, write: Callable[[], None]) -> None:
+        """Write something that the broker will send again: a full disk must not keep the device from it."""
+        try:
+            write()
+        except StorageError as error:
+            self._log(error.message)
 
     def _take_desired(self, envelope: bytes, stored: bool) -> None:
         desired = decode(Desired, verify(envelope, Desired.PURPOSE, Role.DEPLOY, self._trust))
         if (desired.fleet, desired.device) != (self.config.fleet, self.config.device):
-            raise InputError(f"a desired state of {desired.fleet}/{desired.device} came to {self.config.device}")
+            raise InputError(
+                f"a desired state of {desired.fleet}/{desired.device} came to {self.config.device}"
+            )
         if desired.generation <= self._generation:
             return
+        for name in desired.models:
+            check_name(name, "model")
         self._generation = desired.generation
         if not stored:
-            self._disk.save_desired(envelope)
+            self._store(lambda: self._disk.save_desired(envelope))
         for name, wanted in desired.models.items():
             entry = self._model(name)
             if wanted.capture != entry.desired.capture:
@@ -348,16 +388,22 @@ class Agent:
     def _keep(self, report: Report | None) -> None:
         if report is not None:
             report = replace(report, oldest=self._queue.oldest(report.boot, report.model) or report.sequence)
-            self._queue.put(report)
+            try:
+                self._queue.put(report)
+            except StorageError as error:
+                self._log(f"report {report.sequence} of {report.model} is not kept: {error.message}")
             self._send_report(report)
 
     def _send_report(self, report: Report) -> None:
+        if not self._uplink.online:
+            return  # it waits on disk, and all that waits is sent at the next connection
         oldest = self._queue.oldest(report.boot, report.model) or report.sequence
         self._uplink.send(Kind.REPORT, replace(report, oldest=oldest, dropped=self._queue.dropped))
 
     def _send_labels(self, entry: _Model) -> None:
         if entry.truths:
-            self._uplink.send(Kind.LABEL, Labels(entry.host.name, tuple(entry.truths)))
+            if not self._uplink.send(Kind.LABEL, Labels(entry.host.name, tuple(entry.truths))):
+                self._dropped_labels += len(entry.truths)
             entry.truths = []
 
     def _ask_for_chunks(self) -> None:
@@ -390,6 +436,6 @@ class Agent:
 
 def agent_from_file(path: Path, log: Callable[[str], None] = lambda line: None) -> Agent:
     """An agent as ``agent.toml`` describes it."""
-    from device_agent.config import load_config  # noqa: PLC0415 (keeps ``predict`` users free of tomllib)
+    from device_agent.config import load_config
 
     return Agent(load_config(path), log=log)

@@ -56,7 +56,10 @@ def load_config(path: Path) -> AgentConfig:
     for key, value in table.items():
         if not isinstance(value, _KEYS[key]) or isinstance(value, bool):
             raise ConfigError(
-                f"{path}: {key} = {value!r} is not {_KEYS[key].__name__}", file=str(path), key=key, value=value
+                f"{path}: {key} = {value!r} is not {_KEYS[key].__name__}",
+                file=str(path),
+                key=key,
+                value=value,
             )
     for key in ("fleet", "device", "broker"):
         if key not in table:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import shutil
+from pathlib import Path
 
 from device_agent.config import AgentConfig
+from edgeops.core.codec import decode
 from edgeops.core.errors import ConfigError, StorageError
 from edgeops.core.signing import TrustRoot, accept_first_root, unverified_payload
-from edgeops.core.codec import decode
 from edgeops.core.topics import check_name
 from edgeops.files import read_or_none, write_atomic
 
@@ -30,7 +32,12 @@ class DeviceStore:
         if raw is not None and not raw.strip().isdigit():
             raise StorageError(f"{path} is damaged", fix=f"remove {path}", path=str(path))
         number = (int(raw) if raw is not None else secrets.randbelow(2**30)) + 1
-        write_atomic(path, str(number).encode())
+        try:
+            write_atomic(path, str(number).encode())
+        except StorageError:
+            if raw is None:
+                raise
+            _overwrite(path, str(number).encode())  # a full disk has room for what is there already
         return number
 
     def load_trust(self) -> TrustRoot:
@@ -67,8 +74,23 @@ class DeviceStore:
 
     def model_names(self) -> list[str]:
         """The models that have a state on this disk."""
-        return sorted(check_name(path.parent.name, "model") for path in self._root.glob("models/*/state.cbor"))
+        return sorted(
+            check_name(path.parent.name, "model") for path in self._root.glob("models/*/state.cbor")
+        )
 
     def free_bytes(self) -> int:
         """Free bytes of the disk."""
         return shutil.disk_usage(self._root).free
+
+
+def _overwrite(path: Path, data: bytes) -> None:
+    """Write in place: a few bytes of one sector, for a disk that has no room for a second file."""
+    try:
+        with path.open("r+b") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise StorageError(
+            f"cannot write {path}: {error.strerror}", fix="free disk space", path=str(path)
+        ) from error

@@ -87,7 +87,9 @@ class Download:
 
     def _expect(self, ref: BlobRef, digests: list[bytes]) -> None:
         if len(digests) != ref.chunks:
-            raise BadChunk(f"the chunk list of blob {ref.hex[:12]} has {len(digests)} entries, not {ref.chunks}")
+            raise BadChunk(
+                f"the chunk list of blob {ref.hex[:12]} has {len(digests)} entries, not {ref.chunks}"
+            )
         self._expected[ref.hex] = digests
         for index, digest in enumerate(digests):
             if self._store.chunk(ref.hex, index, digest) is None:

@@ -6,17 +6,19 @@ Holds no socket. The agent asks ``wanted`` which chunks to subscribe to, hands a
 
 from __future__ import annotations
 
+import hashlib
 from collections import deque
 from dataclasses import dataclass
 
 from device_agent.config import AgentConfig
 from device_agent.download import BadChunk, Chunk, Download
-from device_agent.report_queue import ReportQueue
 from device_agent.running_model import RUNTIME, RunningModel, open_model, self_test
 from device_agent.slots import SlotStore
 from device_agent.update import (
     Action,
     Begin,
+    Closed,
+    Damaged,
     DropCandidate,
     Inferred,
     Offer,
@@ -30,12 +32,13 @@ from device_agent.update import (
     UpdateState,
     step,
 )
-from edgeops.core.errors import DoesNotFit, EdgeOpsError, StorageError, TrustError
+from edgeops.core.errors import DoesNotFit, EdgeOpsError, InputError, StorageError, TrustError, WireError
 from edgeops.core.manifest import Manifest, open_manifest
 from edgeops.core.messages import DesiredModel, Event, ModelState
 from edgeops.core.signing import TrustRoot
 
 STALL_MS = 60_000
+SAVE_AGAIN_MS = 1_000
 MAX_BAD_MANIFESTS = 3
 
 
@@ -73,6 +76,9 @@ class ModelHost:
         self._retry_at: int | None = None
         self._last_progress = 0
         self._now = 0
+        # While the state cannot be written down (a full disk), what it asks for is put off.
+        self._unsaved_since: int | None = None
+        self._postponed: str | None = None
 
     @property
     def state(self) -> UpdateState:
@@ -83,14 +89,19 @@ class ModelHost:
         """Restore from disk: open the confirmed model, take an interrupted update up again."""
         self._now = now_ms
         self._state = self.store.load_state()
-        for digest in (self._state.confirmed, self._state.previous):
-            if digest is not None and self._confirmed is None:
-                try:
-                    self._confirmed = open_model(self.store, digest, self._config.target, self._config.runtime)
-                except StorageError as error:
-                    self._note_damage(digest, error)
+        while self._confirmed is None and (digest := self._state.confirmed) is not None:
+            try:
+                self._confirmed = open_model(self.store, digest, self._config.target, self._config.runtime)
+            except StorageError as error:
+                self._note_damage(digest, error)
+                self._apply(Damaged(digest))  # what ran before takes its place
         self.running = self._confirmed
         self._apply(Restarted())
+
+    def close(self) -> None:
+        """The agent stops on purpose."""
+        if self.in_trial:
+            self._apply(Closed())
 
     def desire(self, desired: DesiredModel, generation: int, now_ms: int) -> None:
         """A desired state came: take the manifest that it names, if it names one."""
@@ -100,6 +111,8 @@ class ModelHost:
 
     def wanted(self) -> set[Chunk]:
         """The chunks that should be subscribed to now."""
+        if self._postponed is not None:
+            return set()
         if self._state.lifecycle == "OFFERED" and self._state.candidate is not None:
             return {(self._state.candidate.hex(), 0)}
         if self._state.lifecycle == "DOWNLOADING" and self._download is not None:
@@ -124,18 +137,20 @@ class ModelHost:
                 self._apply(Refused("failed", str(error)))
 
     def tick(self, now_ms: int) -> None:
-        """Let time pass: back-off that is over, downloads that stall."""
+        """Let time pass: back-off that is over, downloads that stall, a disk that has room again."""
         self._now = now_ms
+        if self._unsaved_since is not None:
+            self._save_again()
         if self._retry_at is not None and now_ms >= self._retry_at:
             self._retry_at = None
             self._apply(RetryDue())
         waiting = self._state.lifecycle in ("OFFERED", "DOWNLOADING")
-        if waiting and now_ms - self._last_progress > STALL_MS:
+        if waiting and self._postponed is None and now_ms - self._last_progress > STALL_MS:
             self._apply(Refused("failed", f"no chunk came within {STALL_MS // 1000} s"))
 
     def inferred(self, ok: bool) -> None:
         """Count an inference of the running model towards its trial."""
-        if self._state.lifecycle == "TRIAL" and self.running is not None and self.running is self._candidate:
+        if self.in_trial and self.running is not None:
             manifest = self.running.manifest
             self._apply(
                 Inferred(ok, manifest.trial.inferences, manifest.trial.max_errors, manifest.security_counter)
@@ -144,7 +159,7 @@ class ModelHost:
     @property
     def in_trial(self) -> bool:
         """Whether the running model has still to prove itself."""
-        return self._state.lifecycle == "TRIAL"
+        return self._candidate is not None and self.running is self._candidate
 
     def state_key(self) -> tuple[object, ...]:
         """What ``model_state`` is made of: cheap to compare at every poll."""
@@ -164,9 +179,32 @@ class ModelHost:
         self._state, actions = step(self._state, event)
         # A trial's running count is not worth a write per inference: it starts again after a power cut.
         if self._state != before and not (isinstance(event, Inferred) and not actions):
-            self.store.save_state(self._state)
+            self._save()
+        if self._state.lifecycle != before.lifecycle:
+            self._postponed = None
         for action in actions:
-            self._carry_out(action)
+            if isinstance(action, Begin) and self._unsaved_since is not None:
+                self._postponed = action.lifecycle
+            else:
+                self._carry_out(action)
+
+    def _save(self) -> None:
+        """Write the state down; the confirmed model runs on when that is not possible."""
+        try:
+            self.store.save_state(self._state)
+        except StorageError as error:
+            if self._unsaved_since is None:
+                self._note_damage(self._state.candidate or self._state.confirmed, error)
+            self._unsaved_since = self._now
+        else:
+            self._unsaved_since = None
+
+    def _save_again(self) -> None:
+        if self._now - (self._unsaved_since or 0) >= SAVE_AGAIN_MS:
+            self._save()
+        if self._unsaved_since is None and self._postponed is not None:
+            lifecycle, self._postponed = self._postponed, None
+            self._begin(lifecycle)
 
     def _carry_out(self, action: Action) -> None:
         match action:
@@ -215,17 +253,17 @@ class ModelHost:
 
     def _take_manifest(self, envelope: bytes) -> None:
         digest = self._state.candidate or b""
+        if hashlib.sha256(envelope).digest() != digest:
+            # Anybody may write to an open broker: that says nothing about the manifest that was meant.
+            self._bad_manifests += 1
+            if self._bad_manifests >= MAX_BAD_MANIFESTS:
+                self._apply(Refused("failed", f"manifest {digest.hex()[:12]} does not match its digest"))
+            return
         try:
             manifest = open_manifest(envelope, digest, self.trust)
             self._check_fit(manifest)
             self.store.store_chunk(digest.hex(), 0, envelope)
-        except TrustError as error:
-            # Anybody may write to an open broker: a wrong manifest is only final when it keeps coming.
-            self._bad_manifests += 1
-            if self._bad_manifests >= MAX_BAD_MANIFESTS or "signed by" in error.message:
-                self._apply(Refused("rejected", error.message))
-            return
-        except DoesNotFit as error:
+        except (TrustError, DoesNotFit) as error:
             self._apply(Refused("rejected", error.message))
             return
         except StorageError as error:
@@ -278,11 +316,13 @@ class ModelHost:
             envelope = self.store.manifest(digest)
             if envelope is None or self._download is None:
                 raise StorageError("the downloaded manifest is gone")
-            if self.store.slot_of(digest) is None:  # going back to the previous version writes nothing
-                self.store.stage(envelope, self._download.blobs(), self._state.confirmed)
+            blobs = self._download.blobs()
+            if not self.store.holds(digest, blobs):  # going back to the previous version writes nothing
+                self.store.stage(envelope, blobs, self._state.confirmed)
             candidate = open_model(self.store, digest, self._config.target, self._config.runtime)
             problem = self_test(candidate, self.store)
-        except DoesNotFit as error:
+        except (DoesNotFit, InputError, WireError) as error:
+            # Its bytes are the ones that were named: they will never be others.
             self._apply(Refused("rejected", error.message))
             return
         except EdgeOpsError as error:
@@ -306,7 +346,7 @@ class ModelHost:
                 return
         self.running = self._candidate
 
-    def _note_damage(self, digest: bytes, error: EdgeOpsError) -> None:
+    def _note_damage(self, digest: bytes | None, error: EdgeOpsError) -> None:
         self.outbox.append(
             Event(
                 self._boot.number,

@@ -11,6 +11,8 @@ from device_agent.running_model import RunningModel
 from edgeops.core.messages import PredictionId, Report, ReportPolicy
 from edgeops.core.observe import Window, confidence_bin
 
+MAX_WINDOW = 65_535  # a prediction's id has two bytes for its place in the window
+
 
 @dataclass(frozen=True, slots=True)
 class Counted:
@@ -38,7 +40,7 @@ class Observing:
         self._trial = False
 
     def switch(self, model: RunningModel | None, trial: bool, now_ms: int) -> Report | None:
-        """Count for another model, or for the same in another state; returns the report of what was counted."""
+        """Count for another model, or for the same in another state; returns what was counted before."""
         if model is self._model and trial == self._trial:
             return None
         report = self.close(now_ms)
@@ -61,7 +63,9 @@ class Observing:
         counted = Counted(
             predicted,
             score,
-            PredictionId(self._model.digest[:8], self._boot, self.sequence, self._index, predicted, confidence),
+            PredictionId(
+                self._model.digest[:8], self._boot, self.sequence, self._index, predicted, confidence
+            ),
         )
         self._index += 1
         return counted
@@ -80,9 +84,9 @@ class Observing:
         """Whether the policy says that the window is full."""
         if self._window is None:
             return False
-        full = self.policy.window_inferences and self._window.inferences >= self.policy.window_inferences
+        full = self._window.inferences >= min(self.policy.window_inferences or MAX_WINDOW, MAX_WINDOW)
         old = self.policy.interval_ms and now_ms - self._start_ms >= self.policy.interval_ms
-        return bool(full or old)
+        return full or bool(old)
 
     def close(self, now_ms: int) -> Report | None:
         """The report of the window, and a fresh window; None when nothing was counted."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgeops.core.codec import decode, encode
-from edgeops.core.errors import WireError
+from edgeops.core.errors import StorageError, WireError
 from edgeops.core.messages import Receipt, Report
 from edgeops.files import write_atomic
 
@@ -45,9 +45,10 @@ class ReportQueue:
         self._folder = folder
         self._limit = limit
         self.dropped = 0
-        folder.mkdir(parents=True, exist_ok=True)
-        found = (ReportKey.parse(path.name) for path in folder.iterdir())
+        found = [ReportKey.parse(path.name) for path in folder.iterdir()] if folder.is_dir() else []
         self._keys = sorted(key for key in found if key is not None)
+        for torn in folder.glob(".*.part"):  # left by a power cut
+            torn.unlink(missing_ok=True)
 
     def __len__(self) -> int:
         """How many reports wait."""
@@ -55,15 +56,21 @@ class ReportQueue:
 
     def oldest(self, boot: int, model: str) -> int | None:
         """The lowest sequence that still waits for this boot and model."""
-        return min((key.sequence for key in self._keys if key.boot == boot and key.model == model), default=None)
+        return min(
+            (key.sequence for key in self._keys if key.boot == boot and key.model == model), default=None
+        )
 
     def put(self, report: Report) -> None:
-        """Keep a report; raises ``StorageError`` when the disk is full (then nothing is kept)."""
+        """Keep a report; raises ``StorageError`` when the disk is full: it is counted, and not kept."""
         key = ReportKey.of(report)
         while len(self._keys) >= self._limit:
             self._remove(self._keys[0])
             self.dropped += 1
-        write_atomic(self._folder / key.name, encode(report))
+        try:
+            write_atomic(self._folder / key.name, encode(report))
+        except StorageError:
+            self.dropped += 1
+            raise
         self._keys.append(key)
 
     def waiting(self) -> list[Report]:
@@ -89,5 +96,8 @@ class ReportQueue:
         return len(covered)
 
     def _remove(self, key: ReportKey) -> None:
-        (self._folder / key.name).unlink(missing_ok=True)
         self._keys.remove(key)
+        try:
+            (self._folder / key.name).unlink(missing_ok=True)
+        except OSError:
+            pass  # a disk that went read-only: the report comes up again at the next start, and is sent again

@@ -12,8 +12,9 @@ from device_agent.inference import Interpreter, open_interpreter
 from device_agent.slots import SlotStore
 from edgeops.core.codec import decode
 from edgeops.core.errors import DoesNotFit, EdgeOpsError, InferenceFailed, StorageError
+from edgeops.core.features.steps import apply_steps
 from edgeops.core.manifest import Manifest
-from edgeops.core.observe import ObservePlan
+from edgeops.core.observe import BINS, ObservePlan, extract
 from edgeops.core.selftest import SelfTest, difference
 from edgeops.core.signing import unverified_payload
 
@@ -63,7 +64,26 @@ def open_model(store: SlotStore, digest: bytes, target: str, runtime: str | None
     ):
         if wanted != found:
             raise DoesNotFit(f"the model's {name} is {found}, its manifest says {wanted}", limit=name)
-    return RunningModel(digest, manifest, decode(ObservePlan, plan), interpreter)
+    model = RunningModel(digest, manifest, decode(ObservePlan, plan), interpreter)
+    _check_consistent(model)
+    return model
+
+
+def _check_consistent(model: RunningModel) -> None:
+    """Whether every input could be preprocessed, predicted and counted: found out now, not at inference."""
+    manifest, plan = model.manifest, model.plan
+    given, taken = manifest.input.spec, manifest.output.spec
+    if (given.dtype, taken.dtype) != ("int8", "int8"):
+        raise DoesNotFit(f"input {given.dtype} and output {taken.dtype} where int8 is run", limit="dtype")
+    classes = int(np.prod(taken.shape))
+    for what, count in (("labels", len(manifest.labels)), ("counted classes", len(plan.classes))):
+        if count != classes:
+            raise DoesNotFit(f"{count} {what} for {classes} outputs", limit=what)
+    for feature in plan.features:
+        if len(feature.edges) != BINS - 1:
+            raise DoesNotFit(f"feature {feature.name!r} has {len(feature.edges)} bin edges", limit="bins")
+    apply_steps(manifest.preprocessing, np.zeros(given.shape, np.float32))
+    extract([feature.name for feature in plan.features], np.zeros((1, *given.shape), np.int8))
 
 
 def self_test(model: RunningModel, store: SlotStore) -> str | None:
@@ -73,7 +93,11 @@ def self_test(model: RunningModel, store: SlotStore) -> str | None:
         return "the self-test vectors are missing"
     vectors = decode(SelfTest, raw)
     shape = model.manifest.input.spec.shape
+    if not vectors.inputs or len(vectors.inputs) != len(vectors.outputs):
+        return f"{len(vectors.inputs)} self-test inputs and {len(vectors.outputs)} outputs"
     for index, (given, expected) in enumerate(zip(vectors.inputs, vectors.outputs, strict=True)):
+        if len(given) != np.prod(shape):
+            return f"self-test vector {index}: {len(given)} values for shape {shape}"
         output = model.infer(np.frombuffer(given, np.int8).reshape(shape))
         problem = difference(expected, output, vectors.tolerance)
         if problem is not None:

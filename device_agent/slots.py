@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 from device_agent.update import UpdateState
@@ -33,12 +34,17 @@ class SlotStore:
     def load_state(self) -> UpdateState:
         """The update state; a fresh one where there is none. Raises ``StorageError`` if it is damaged."""
         raw = read_or_none(self._root / "state.cbor")
+        for torn in self._root.glob("**/.*.part"):  # left by a power cut
+            torn.unlink(missing_ok=True)
         if raw is None:
             return UpdateState()
         try:
             return decode(UpdateState, raw)
         except WireError as error:
-            raise StorageError(f"{self._root / 'state.cbor'} is damaged: {error.message}") from error
+            raise StorageError(
+                f"{self._root / 'state.cbor'} is damaged: {error.message}",
+                fix=f"remove {self._root}: the model is then fetched again",
+            ) from error
 
     def save_state(self, state: UpdateState) -> None:
         """Write the update state atomically."""
@@ -74,13 +80,21 @@ class SlotStore:
                 return raw
         return None
 
+    def holds(self, manifest: bytes, blobs: Iterable[str]) -> bool:
+        """Whether one slot holds this manifest and all of these blobs, intact."""
+        slot = self.slot_of(manifest)
+        return slot is not None and all(_is_intact(slot / name) for name in blobs)
+
     def stage(self, envelope: bytes, blobs: dict[str, bytes], keep: bytes | None) -> Path:
-        """Write a model into the slot that does not hold ``keep``; the manifest last, so a torn one is empty."""
+        """Write a model into the slot that does not hold ``keep``; the manifest last: a torn one is empty."""
         slot = self._slots[1] if self.slot_of(keep) == self._slots[0] else self._slots[0]
-        (slot / MANIFEST).unlink(missing_ok=True)
-        for stale in slot.glob("*"):
-            if stale.name not in blobs:
-                stale.unlink()
+        try:
+            (slot / MANIFEST).unlink(missing_ok=True)
+            for stale in slot.glob("*"):
+                if stale.name not in blobs:
+                    stale.unlink()
+        except OSError as error:
+            raise StorageError(f"cannot clear {slot}: {error.strerror}", path=str(slot)) from error
         for name, data in blobs.items():
             write_atomic(slot / name, data)
         write_atomic(slot / MANIFEST, envelope)
@@ -96,5 +110,12 @@ class SlotStore:
 
     def free_bytes(self) -> int:
         """Free bytes of the disk that the slots are on."""
-        self._root.mkdir(parents=True, exist_ok=True)
-        return shutil.disk_usage(self._root).free
+        folder = self._root
+        while not folder.exists() and folder != folder.parent:
+            folder = folder.parent
+        return shutil.disk_usage(folder).free
+
+
+def _is_intact(path: Path) -> bool:
+    raw = read_or_none(path)
+    return raw is not None and hashlib.sha256(raw).hexdigest() == path.name

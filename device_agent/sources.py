@@ -34,7 +34,7 @@ Complain = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """One raw input, its true label (name or index) where it is known, and whether it may leave the device."""
+    """One raw input, its true label (name or index) if known, and whether it may leave the device."""
 
     values: object
     truth: str | int | None = None
@@ -81,7 +81,9 @@ def open_source(spec: str, complain: Complain = to_stderr) -> Source:
     module, colon, attribute = spec.partition(":")
     if colon and all(part.isidentifier() for part in module.split(".")) and attribute.isidentifier():
         return CallableSource(_callable(module, attribute, spec), complain)
-    raise ConfigError(f"source {spec!r} is none that is known", fix=f"write one of {FORMS}", key="source", value=spec)
+    raise ConfigError(
+        f"source {spec!r} is none that is known", fix=f"write one of {FORMS}", key="source", value=spec
+    )
 
 
 @dataclass(frozen=True)
@@ -121,7 +123,11 @@ def load_replay(folder: Path) -> Replay:
         raise DataError(f"{folder / 'inputs.npy'} holds no inputs", path=str(folder))
     if targets is not None and len(targets) != len(inputs):
         raise DataError(f"{folder}: {len(targets)} targets for {len(inputs)} inputs", path=str(folder))
-    if targets is not None and labels is not None and not all(0 <= target < len(labels) for target in targets):
+    if (
+        targets is not None
+        and labels is not None
+        and not all(0 <= target < len(labels) for target in targets)
+    ):
         raise DataError(f"{folder}: a target is outside the {len(labels)} labels", path=str(folder))
     return Replay(inputs, targets, labels)
 
@@ -205,7 +211,7 @@ class TopicSource(Source):
 
 
 class CallableSource(Source):
-    """What a function's iterator gives: arrays, pairs (x, label), ``Input``, or None for nothing right now."""
+    """What a function's iterator gives: arrays, pairs (x, label), ``Input``, or None for nothing yet."""
 
     def __init__(self, make: Callable[[], Iterator[object]], complain: Complain) -> None:
         super().__init__(complain)
@@ -250,8 +256,10 @@ def _mqtt_source(spec: str, complain: Complain) -> Source:
     if not topic:
         raise ConfigError(f"source {spec!r} names no topic", fix="write mqtt://host:port/topic", key="source")
     if parts.fragment or parts.query:
-        raise ConfigError(f"source {spec!r}: wildcards and queries are not taken; name one topic", key="source")
-    from edgeops.mqtt import MqttTransport  # noqa: PLC0415 (other sources need no paho)
+        raise ConfigError(
+            f"source {spec!r}: wildcards and queries are not taken; name one topic", key="source"
+        )
+    from edgeops.mqtt import MqttTransport
 
     broker = f"{parts.scheme}://{parts.netloc}"
     return TopicSource(MqttTransport(broker, f"edgeops-source-{secrets.token_hex(6)}"), topic, complain)
@@ -261,9 +269,13 @@ def _callable(module: str, attribute: str, spec: str) -> Callable[[], Iterator[o
     try:
         found = getattr(importlib.import_module(module), attribute)
     except ImportError as error:
-        raise ConfigError(f"source {spec!r}: {error}", fix="run it from the module's folder", key="source") from error
+        raise ConfigError(
+            f"source {spec!r}: {error}", fix="run it from the module's folder", key="source"
+        ) from error
     except AttributeError as error:
-        raise ConfigError(f"source {spec!r}: {module} has no {attribute!r}", key="source", value=spec) from error
+        raise ConfigError(
+            f"source {spec!r}: {module} has no {attribute!r}", key="source", value=spec
+        ) from error
     if not callable(found):
         raise ConfigError(f"source {spec!r}: {attribute} cannot be called", key="source", value=spec)
     make: Callable[[], Iterator[object]] = found

@@ -1,4 +1,4 @@
-"""The device's update machine: pure, one instance per model, driven through ``edgeops.core.lifecycle.UPDATE``.
+"""The device's update machine: pure, one a model, driven through ``edgeops.core.lifecycle.UPDATE``.
 
 Events go in, a new state and actions come out; no clock, no disk, no network. What must survive a power cut
 is the ``UpdateState`` itself: the agent writes it down before it carries the actions out.
@@ -12,7 +12,7 @@ from edgeops.core.codec import DIGEST, Flag, Message, Text, UInt, wire
 from edgeops.core.lifecycle import UPDATE
 
 UNDECIDED = frozenset({"OFFERED", "DOWNLOADING", "VERIFYING", "STAGED", "SHADOWING", "TRIAL"})
-MAX_TRIAL_BOOTS = 2
+MAX_TRIAL_BOOTS = 2  # a trial that was cut off in this many starts of the agent is an unhealthy one
 FIRST_RETRY_MS = 5_000
 LAST_RETRY_MS = 3_600_000
 
@@ -57,6 +57,18 @@ class Restarted:
 
 
 @dataclass(frozen=True, slots=True)
+class Closed:
+    """The agent stops on purpose: the next start is no sign of a crash."""
+
+
+@dataclass(frozen=True, slots=True)
+class Damaged:
+    """The slot of this manifest cannot be read any more; it may be offered, and fetched, again."""
+
+    manifest: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class RetryDue:
     """The back-off after a failure is over."""
 
@@ -86,7 +98,7 @@ class Inferred:
     security_counter: int
 
 
-UpdateEvent = Offer | Restarted | RetryDue | Progressed | Refused | Inferred
+UpdateEvent = Offer | Restarted | Closed | Damaged | RetryDue | Progressed | Refused | Inferred
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +114,7 @@ class Transition:
 
 @dataclass(frozen=True, slots=True)
 class Begin:
-    """Carry out what the new lifecycle state asks for: fetch the manifest, download, verify, activate, run."""
+    """Carry out what the new state asks for: fetch the manifest, download, verify, activate, run."""
 
     lifecycle: str
 
@@ -129,12 +141,16 @@ def step(state: UpdateState, event: UpdateEvent) -> tuple[UpdateState, list[Acti
             return _offer(state, event)
         case Restarted():
             return _restarted(state)
+        case Closed():
+            return replace(state, trial_boots=0), []
+        case Damaged(manifest):
+            return _damaged(state, manifest), []
         case RetryDue():
             return _retry_due(state)
         case Progressed(name):
             moved, actions = _move(state, name)
             if name == "activated":
-                moved = replace(moved, trial_good=0, trial_errors=0, trial_boots=0)
+                moved = replace(moved, trial_good=0, trial_errors=0, trial_boots=1)
             elif name == "verified":
                 moved = replace(moved, previous=None)  # its slot now holds the candidate
             return moved, actions
@@ -171,7 +187,9 @@ def _offer(state: UpdateState, offer: Offer) -> tuple[UpdateState, list[Action]]
         actions.append(DropCandidate())
     if offer.manifest in (state.confirmed, state.refused):
         return replace(state, retry=False), actions
-    state = replace(state, candidate=offer.manifest, candidate_bytes=offer.manifest_bytes, attempts=0, retry=False)
+    state = replace(
+        state, candidate=offer.manifest, candidate_bytes=offer.manifest_bytes, attempts=0, retry=False
+    )
     state, more = _move(state, "offered")
     return state, actions + more
 
@@ -184,6 +202,12 @@ def _restarted(state: UpdateState) -> tuple[UpdateState, list[Action]]:
     if state.lifecycle == "TRIAL" and state.trial_boots >= MAX_TRIAL_BOOTS:
         return _roll_back(state, "the agent did not survive its trial")
     return _move(state, "restarted", trial_boots=min(state.trial_boots + (state.lifecycle == "TRIAL"), 255))
+
+
+def _damaged(state: UpdateState, manifest: bytes) -> UpdateState:
+    if manifest == state.confirmed:
+        return replace(state, confirmed=state.previous, previous=None)
+    return replace(state, previous=None) if manifest == state.previous else state
 
 
 def _retry_due(state: UpdateState) -> tuple[UpdateState, list[Action]]:
@@ -209,7 +233,9 @@ def _inferred(state: UpdateState, event: Inferred) -> tuple[UpdateState, list[Ac
         state, trial_good=state.trial_good + event.ok, trial_errors=state.trial_errors + (not event.ok)
     )
     if state.trial_errors > event.max_errors:
-        return _roll_back(state, f"{state.trial_errors} errors in its trial where {event.max_errors} are allowed")
+        return _roll_back(
+            state, f"{state.trial_errors} errors in its trial where {event.max_errors} are allowed"
+        )
     if state.trial_good < event.limit:
         return state, []
     return _move(

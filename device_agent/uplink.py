@@ -7,14 +7,15 @@ from collections.abc import Callable
 
 from device_agent.config import AgentConfig
 from device_agent.download import Chunk
+from device_agent.patient import PatientTransport
 from edgeops.core import topics
 from edgeops.core.codec import Message, encode
-from edgeops.core.errors import WireError
+from edgeops.core.errors import BrokerUnreachable, WireError
 from edgeops.core.messages import Presence
 from edgeops.core.topics import ChunkTopic, DeviceTopic, Kind
 from edgeops.core.transport import ConnectionChanged, Transport, Will
 
-CONNECT_TIMEOUT_S = 3.0
+CONNECT_TIMEOUT_S = 1.0
 
 
 class Uplink:
@@ -30,6 +31,7 @@ class Uplink:
         self._reconnected = False
         self.started = False
         self.online = False
+        self.overflowed = 0
 
     def connect(self) -> None:
         """Connect and ask for the device's own topics; raises ``BrokerUnreachable``."""
@@ -66,10 +68,15 @@ class Uplink:
         reconnected, self._reconnected = self._reconnected, False
         return reconnected
 
-    def send(self, kind: Kind, message: Message) -> None:
-        """Publish one of the device's messages."""
+    def send(self, kind: Kind, message: Message) -> bool:
+        """Publish one of the device's messages; False when too many wait for the broker already."""
         retain = kind in topics.RETAINED_BY_DEVICE
-        self._transport.publish(self._topic(kind), encode(message), retain=retain)
+        try:
+            self._transport.publish(self._topic(kind), encode(message), retain=retain)
+        except BrokerUnreachable:
+            self.overflowed += 1
+            return False
+        return True
 
     def ask_chunk(self, chunk: Chunk) -> None:
         """Subscribe to a chunk."""
@@ -90,7 +97,8 @@ class Uplink:
 
 
 def _mqtt(config: AgentConfig, will: Presence) -> Transport:
-    from edgeops.mqtt import MqttTransport  # noqa: PLC0415 (a handed-in transport needs no paho)
+    from edgeops.mqtt import MqttTransport
 
     topic = topics.device(config.fleet, config.device, Kind.PRESENCE)
-    return MqttTransport(config.broker, f"edgeops-{config.fleet}-{config.device}", will=Will(topic, encode(will)))
+    client = f"edgeops-{config.fleet}-{config.device}"
+    return PatientTransport(MqttTransport(config.broker, client, will=Will(topic, encode(will))))

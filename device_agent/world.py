@@ -15,7 +15,7 @@ BLUR_SIGMA = (0.5, 0.75)
 
 @dataclass(frozen=True, slots=True)
 class Camera:
-    """How one device sees: turned about the centre (degrees), darker by ``contrast``, blurred (σ in pixels)."""
+    """How a device sees: turned about the centre (degrees), darker by ``contrast``, blurred (σ in pixels)."""
 
     rotation_degrees: float
     contrast: float
@@ -35,7 +35,7 @@ def camera_of(seed: int, device: str) -> Camera:
 
 
 def see(camera: Camera, image: NDArray[np.generic]) -> NDArray[np.float32]:
-    """What the camera makes of an image (H, W): float32 of the same shape, between 0 and the image's maximum."""
+    """What the camera makes of an image (H, W): float32 (H, W) between 0 and the image's maximum."""
     values = np.asarray(image, np.float64)
     highest = max(float(values.max()), 0.0)
     turned = _rotated(values, np.deg2rad(camera.rotation_degrees))

@@ -39,7 +39,7 @@ class CaptureSettings:
 class DriftSettings:
     """Both limits must be passed for an alarm; the distance is Jensen-Shannon, base 2."""
 
-    alpha: float = 1e-6
+    alpha: float = 1e-8
     distance: float = 0.15
     min_inputs: int = 40
 

@@ -78,7 +78,7 @@ def register(
         number = _next_version(session, recipe.name)
         manifest = _package(workspace, recipe, result, number) if passed else None
         run = Run(
-            recipe=str(recipe.name),
+            recipe=str(recipe.path),
             recipe_digest=recipe.digest,
             dataset_id=dataset.id or 0,
             retrain_id=retrain_id,

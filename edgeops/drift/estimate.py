@@ -30,9 +30,10 @@ class Estimate:
 def estimated_accuracy(plan: ObservePlan, counters: Counters) -> Estimate | None:
     """Accuracy expected from the confidence counts and the plan's calibration; None without either.
 
-    value = sum(n_b * p_b) / n. The variance has two parts: which of these inputs are right, sum(n_b * p_b *
-    (1 - p_b)) / n**2, and how well the validation set knows p_b, sum((n_b / n)**2 * p_b * (1 - p_b) / (m_b + 2))
-    with m_b predictions in the bin (the variance of a Beta posterior). Raises ``WireError`` on other bins.
+    value = sum(n_b * p_b) / n. The variance has two parts: which of these inputs are right,
+    sum(n_b * p_b * (1 - p_b)) / n**2, and how well the validation set knows p_b, the Beta posterior's
+    sum((n_b / n)**2 * p_b * (1 - p_b) / (m_b + 2)) with m_b predictions in the bin. Raises ``WireError``
+    on other bins.
     """
     if counters.bins != plan.digest():
         raise WireError("counters were counted in other bins than the reference's")
@@ -44,16 +45,16 @@ def estimated_accuracy(plan: ObservePlan, counters: Counters) -> Estimate | None
     for count, p, (seen, _) in zip(counters.confidence, calibrated, plan.calibration, strict=True):
         share = count / n
         value += share * p
-        variance += p * (1 - p) * (share / n + share**2 / (seen + 2))
+        variance += p * (1 - p) * (share / n + share**2 / (seen + 1 + 2 * _PRIOR))
     margin = _Z * math.sqrt(variance)
     return Estimate(value, max(0.0, value - margin), min(1.0, value + margin))
 
 
 def calibration_curve(calibration: Sequence[Sequence[int]]) -> tuple[float, ...] | None:
-    """How often each confidence bin is right, from its (predictions, of which correct); None if all are empty.
+    """How often each confidence bin is right, from its (predictions, of which correct); None if all empty.
 
-    (correct + 1/2) / (predictions + 1); an empty bin lies on the line between its nearest filled neighbours, and
-    beyond the last one takes that one's value.
+    (correct + 1/2) / (predictions + 1); an empty bin lies on the line between its nearest filled neighbours,
+    and beyond the last one takes that one's value.
     """
     known = {b: (right + _PRIOR) / (seen + 2 * _PRIOR) for b, (seen, right) in enumerate(calibration) if seen}
     if not known:

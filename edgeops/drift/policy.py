@@ -87,8 +87,8 @@ def _collect(evidence: Evidence) -> Decision | None:
         return None
     return Decision(
         "collect",
-        f"{_who(evidence)} drifted, {waiting} of them without a captured window yet: labels on for the fleet, "
-        "capture on for the drifted devices.",
+        f"{_who(evidence)} drifted, {waiting} of them without a captured window yet: labels on for the fleet "
+        "and capture on for the drifted devices.",
     )
 
 
@@ -97,8 +97,8 @@ def _settle(policy: RetrainPolicy, evidence: Evidence, settled: int) -> Decision
         return None
     return Decision(
         "wait",
-        f"{_who(evidence)} drifted, the latest only {settled} of {policy.settle_windows} windows ago: more may "
-        "follow.",
+        f"{_who(evidence)} drifted, the latest only {settled} of {policy.settle_windows} windows ago: "
+        "more may follow.",
     )
 
 

@@ -49,8 +49,8 @@ def observe(
 ) -> tuple[DeviceDrift, Alarm | None]:
     """The state after a window, and the alarm if this window raises one.
 
-    Windows are ordered by (boot, sequence); one that is not newer than the last is ignored. Windows on trial and
-    windows of fewer than ``limits.min_inputs`` inferences enter the history but raise nothing themselves.
+    Windows are ordered by (boot, sequence); one that is not newer than the last is ignored. Windows on trial
+    and windows of fewer than ``limits.min_inputs`` inferences enter the history but raise nothing themselves.
     Raises ``WireError`` when the counters' bins are not the plan's.
     """
     position = (window.boot, window.sequence)

@@ -1,0 +1,103 @@
+"""``edgeops model``: model versions."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from edgeops.cli.output import (
+    Format,
+    JsonOption,
+    OutputOption,
+    WorkspaceOption,
+    ago,
+    chosen,
+    iso,
+    print_facts,
+    print_rows,
+    say,
+)
+
+app = typer.Typer(no_args_is_help=True, help="Model versions: list, show, export.\n\nExample: edgeops model list")
+
+
+@app.command("list")
+def list_(workspace: WorkspaceOption = ".", output: OutputOption = Format.TABLE, json: JsonOption = False) -> None:
+    """List the model versions.
+
+    Example: edgeops model list
+    """
+    from pathlib import Path
+
+    from sqlmodel import select
+
+    from edgeops.control.workspace import Workspace
+    from edgeops.registry.tables import ModelVersion, Run
+
+    with Workspace(Path(workspace)).registry.session() as session:
+        rows = session.exec(
+            select(ModelVersion, Run).join(Run, Run.id == ModelVersion.run_id).order_by(ModelVersion.id)  # type: ignore[arg-type]
+        ).all()
+    form = chosen(output, json)
+    table = [
+        {
+            "model": f"{version.model}@{version.version}",
+            "state": version.state,
+            "int8": round(run.metrics["int8"]["accuracy"], 4),
+            "float": round(run.metrics["float"]["accuracy"], 4),
+            "bytes": version.artifact_bytes,
+            "created": ago(version.created_at) if form is Format.TABLE else iso(version.created_at),
+            "sha256": version.artifact_sha256,
+        }
+        for version, run in rows
+    ]
+    columns = ["model", "state", "int8", "float", "bytes", "created"]
+    print_rows(table, columns, form, "no models yet; edgeops train makes one")
+
+
+@app.command("show")
+def show(
+    model: Annotated[str, typer.Argument(help="NAME or NAME@VERSION.")],
+    workspace: WorkspaceOption = ".",
+    output: OutputOption = Format.TABLE,
+    json: JsonOption = False,
+) -> None:
+    """Show a model version and walk its lineage, from dataset to alerts.
+
+    Example: edgeops model show digits@2 --json
+    """
+    from pathlib import Path
+
+    from edgeops.control.workspace import Workspace
+    from edgeops.registry.lineage import lineage
+    from edgeops.registry.names import find_model
+
+    with Workspace(Path(workspace)).registry.session() as session:
+        document = lineage(session, find_model(session, model))
+    print_facts(document, chosen(output, json))
+
+
+@app.command("export")
+def export(
+    model: Annotated[str, typer.Argument(help="NAME or NAME@VERSION.")],
+    folder: Annotated[str, typer.Argument(help="Where to write model.tflite and manifest.cose.")],
+    workspace: WorkspaceOption = ".",
+) -> None:
+    """Write the model file and its signed manifest to a folder.
+
+    Example: edgeops model export digits@1 out
+    """
+    from pathlib import Path
+
+    from edgeops.control.workspace import Workspace
+    from edgeops.files import write_atomic
+    from edgeops.registry.names import find_model
+
+    opened = Workspace(Path(workspace))
+    with opened.registry.session() as session:
+        version = find_model(session, model)
+    write_atomic(Path(folder) / "model.tflite", opened.blobs.get(version.artifact_sha256))
+    if version.manifest_sha256:
+        write_atomic(Path(folder) / "manifest.cose", opened.blobs.get(version.manifest_sha256))
+    say(f"{version.model}@{version.version} written to {folder}")
