@@ -12,10 +12,10 @@ manifest; nothing about one is in here.
 
 from __future__ import annotations
 
+import operator
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from numbers import Integral
 from pathlib import Path
 from types import TracebackType
 
@@ -224,7 +224,7 @@ class Agent:
             entry.host.tick(now)
             self._after(entry)
         if self._uplink.take_reconnected():
-            self._published, self._last_resend = None, -RESEND_MS
+            self._published, self._last_resend = None, now - RESEND_MS  # what waits is sent now
             self._uplink.send(Kind.PRESENCE, Presence(self._boot.number, True))
         if len(self._queue) and now - self._last_resend >= RESEND_MS and self._uplink.online:
             self._last_resend = now
@@ -244,6 +244,7 @@ class Agent:
         self.flush()
         for entry in self._models.values():
             entry.host.close()
+        self._published = None  # once more, with the counters as they stand at the end
         self._publish_state()
         self._uplink.close(Presence(self._boot.number, False))
 
@@ -269,8 +270,8 @@ class Agent:
         if name not in self._models:
             host = ModelHost(name, self.config, self._boot, self._trust)
             entry = _Model(host, Observing(name, self._boot.number), Capture(None), DesiredModel(), [])
-            self._models[name] = entry
             host.start(self._now())
+            self._models[name] = entry
         return self._models[name]
 
     def _label_index(self, entry: _Model, label: str | int) -> int:
@@ -278,8 +279,10 @@ class Agent:
         labels = running.manifest.labels if running else ()
         if isinstance(label, str) and label in labels:
             return labels.index(label)
-        if isinstance(label, Integral) and not isinstance(label, bool) and 0 <= int(label) < len(labels):
-            return int(label)
+        if not isinstance(label, str | bool) and hasattr(label, "__index__"):  # NumPy's integers too
+            index = operator.index(label)
+            if 0 <= index < len(labels):
+                return index
         if running is None:
             raise NoModel(f"device {self.config.device} runs no model whose labels it could know")
         raise InputError(
@@ -388,6 +391,8 @@ class Agent:
     def _keep(self, report: Report | None) -> None:
         if report is not None:
             report = replace(report, oldest=self._queue.oldest(report.boot, report.model) or report.sequence)
+            if not len(self._queue):
+                self._last_resend = self._now()
             try:
                 self._queue.put(report)
             except StorageError as error:

@@ -1,4 +1,4 @@
-"""A transport whose ``connect`` waits once at most: a device that works offline must not stand still for it."""
+"""A transport whose ``connect`` waits once at most: a device works offline, and must not stand still."""
 
 from __future__ import annotations
 

@@ -255,7 +255,7 @@ def _mqtt_source(spec: str, complain: Complain) -> Source:
     topic = parts.path.removeprefix("/")
     if not topic:
         raise ConfigError(f"source {spec!r} names no topic", fix="write mqtt://host:port/topic", key="source")
-    if parts.fragment or parts.query:
+    if any(sign in spec for sign in "#?+"):
         raise ConfigError(
             f"source {spec!r}: wildcards and queries are not taken; name one topic", key="source"
         )

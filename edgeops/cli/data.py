@@ -58,7 +58,7 @@ def list_(workspace: WorkspaceOption = ".", output: OutputOption = Format.TABLE,
     from edgeops.control.workspace import Workspace
     from edgeops.registry.tables import DatasetVersion
 
-    with Workspace(Path(workspace)).registry.session() as session:
+    with Workspace(Path(workspace)).registry.reading() as session:
         rows = session.exec(select(DatasetVersion).order_by(DatasetVersion.id)).all()  # type: ignore[arg-type]
     form = chosen(output, json)
     table = [

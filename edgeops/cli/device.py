@@ -69,7 +69,7 @@ def list_(workspace: WorkspaceOption = ".", output: OutputOption = Format.TABLE,
     from edgeops.control.workspace import Workspace
     from edgeops.registry.tables import Device
 
-    with Workspace(Path(workspace)).registry.session() as session:
+    with Workspace(Path(workspace)).registry.reading() as session:
         rows = session.exec(select(Device).order_by(Device.id)).all()
     form = chosen(output, json)
     table = [

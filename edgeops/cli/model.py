@@ -35,7 +35,7 @@ def list_(workspace: WorkspaceOption = ".", output: OutputOption = Format.TABLE,
     from edgeops.control.workspace import Workspace
     from edgeops.registry.tables import ModelVersion, Run
 
-    with Workspace(Path(workspace)).registry.session() as session:
+    with Workspace(Path(workspace)).registry.reading() as session:
         rows = session.exec(
             select(ModelVersion, Run).join(Run, Run.id == ModelVersion.run_id).order_by(ModelVersion.id)  # type: ignore[arg-type]
         ).all()
@@ -73,7 +73,7 @@ def show(
     from edgeops.registry.lineage import lineage
     from edgeops.registry.names import find_model
 
-    with Workspace(Path(workspace)).registry.session() as session:
+    with Workspace(Path(workspace)).registry.reading() as session:
         document = lineage(session, find_model(session, model))
     print_facts(document, chosen(output, json))
 
@@ -95,7 +95,7 @@ def export(
     from edgeops.registry.names import find_model
 
     opened = Workspace(Path(workspace))
-    with opened.registry.session() as session:
+    with opened.registry.reading() as session:
         version = find_model(session, model)
     write_atomic(Path(folder) / "model.tflite", opened.blobs.get(version.artifact_sha256))
     if version.manifest_sha256:

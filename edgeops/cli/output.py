@@ -129,7 +129,7 @@ def _print_table(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> None
 
 
 def _print_csv(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> None:
-    import csv  # noqa: PLC0415 (only here)
+    import csv
 
     writer = csv.writer(sys.stdout)
     writer.writerow(columns)

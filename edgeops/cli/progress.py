@@ -29,14 +29,14 @@ class Progress:
     def __enter__(self) -> Progress:
         """Begin."""
         if animated():
-            from rich.console import Console  # noqa: PLC0415 (only on a terminal)
-            from rich.progress import (  # noqa: PLC0415
+            from rich.console import Console
+            from rich.progress import (
                 BarColumn,
                 MofNCompleteColumn,
                 TextColumn,
                 TimeRemainingColumn,
             )
-            from rich.progress import Progress as Bar  # noqa: PLC0415
+            from rich.progress import Progress as Bar
 
             self._bar = Bar(
                 TextColumn("{task.description:<12}"),

@@ -12,7 +12,7 @@ from edgeops.registry.tables import Alert, AlertDevice, ModelVersion
 
 def alert_rows(workspace: Workspace) -> list[dict[str, Any]]:
     """Every device of every alert, with what moved (largest shift first)."""
-    with workspace.registry.session() as session:
+    with workspace.registry.reading() as session:
         query = (
             select(Alert, AlertDevice, ModelVersion)
             .join(AlertDevice, col(AlertDevice.alert_id) == col(Alert.id))

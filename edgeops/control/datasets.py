@@ -23,7 +23,7 @@ def add_dataset(workspace: Workspace, source: str, name: str) -> tuple[DatasetVe
     check_name(name, "dataset")
     items = read_source(source)
     dataset = new_dataset(name, items)
-    with workspace.registry.session() as session:
+    with workspace.registry.reading() as session:
         versions = session.exec(
             select(DatasetVersion).where(DatasetVersion.name == name).order_by(DatasetVersion.version)  # type: ignore[arg-type]
         ).all()
@@ -60,6 +60,6 @@ def register_dataset(
 
 def load_dataset(workspace: Workspace, text: str) -> tuple[Dataset, DatasetVersion]:
     """A dataset by ``name`` or ``name@version``; raises ``NotFoundError``, ``DataError`` when altered."""
-    with workspace.registry.session() as session:
+    with workspace.registry.reading() as session:
         row = find_dataset(session, text)
     return load(workspace.root / row.folder), row

@@ -47,7 +47,7 @@ def enroll_device(
 
 def device_facts(workspace: Workspace, device_id: str) -> dict[str, Any]:
     """Everything known of a device, as plain data; raises ``NotFoundError``."""
-    with workspace.registry.session() as session:
+    with workspace.registry.reading() as session:
         device = find_device(session, device_id)
         desired = session.get(DesiredState, device_id)
         models = session.exec(select(DeviceModel).where(DeviceModel.device_id == device_id)).all()

@@ -46,7 +46,7 @@ def start_in_workspace(
 
 def plan_rollout(workspace: Workspace, model: str, selector: dict[str, str]) -> list[dict[str, Any]]:
     """Who would get a version, and what they run now."""
-    with workspace.registry.session() as session:
+    with workspace.registry.reading() as session:
         version = find_model(session, model, registered=True)
         rows = []
         for device in select_devices(session, selector):
@@ -63,13 +63,13 @@ def plan_rollout(workspace: Workspace, model: str, selector: dict[str, str]) -> 
 
 def rollout_rows(workspace: Workspace) -> list[dict[str, Any]]:
     """Every rollout with its counts."""
-    with workspace.registry.session() as session:
+    with workspace.registry.reading() as session:
         return [_facts(session, r) for r in session.exec(select(Rollout).order_by(col(Rollout.id)))]
 
 
 def rollout_facts(workspace: Workspace, rollout_id: int) -> dict[str, Any]:
     """One rollout with its devices; raises ``NotFoundError``."""
-    with workspace.registry.session() as session:
+    with workspace.registry.reading() as session:
         rollout = session.get(Rollout, rollout_id)
         if rollout is None:
             raise NotFoundError(f"no rollout {rollout_id}", fix="edgeops rollout list shows what there is")

@@ -32,7 +32,8 @@ from edgeops.fleet.rollouts import advance, start_rollout, unfinished
 from edgeops.registry.tables import Alert, DesiredState, ModelVersion, Retrain, Rollout
 
 LISTENED = (Kind.PRESENCE, Kind.STATE, Kind.EVENT, Kind.REPORT, Kind.LABEL, Kind.SAMPLE)
-BATCH = 400
+BATCH = 100  # the write lock is held for so many messages at most: others want it too
+RETRAIN_ATTEMPTS = 3
 DECIDE_EVERY_S = 0.25
 
 
@@ -64,6 +65,7 @@ class ControlPlane:
         )
         self._answer = DriftAnswer(self._writer, settings.retrain, settings.capture)
         self._worker: subprocess.Popen[bytes] | None = None
+        self._attempts = 0
         self._decided_at = 0.0
         self._kept: list[Received] = []
 
@@ -145,9 +147,9 @@ class ControlPlane:
         if self._worker is not None:
             if self._worker.poll() is None:
                 return
-            self._tell(f"retrain worker ended with status {self._worker.returncode}")
+            self._worker_ended(self._worker.returncode)
             self._worker = None
-        with self._workspace.registry.session() as session:
+        with self._workspace.registry.reading() as session:
             ready = session.exec(select(Retrain).where(Retrain.state == "READY")).first()
         if ready is not None:
             root = str(self._workspace.root)
@@ -156,6 +158,16 @@ class ControlPlane:
                 [sys.executable, "-m", "edgeops", *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
             )
             self._tell(f"retrain {ready.id}: started, {ready.samples} labelled samples")
+
+    def _worker_ended(self, status: int) -> None:
+        """A worker that died without an outcome is tried again, a few times."""
+        with self._workspace.registry.session() as session:
+            for retrain in session.exec(select(Retrain).where(Retrain.state == "TRAINING")).all():
+                self._attempts += 1
+                event = "interrupted" if self._attempts < RETRAIN_ATTEMPTS else "failed"
+                retrain.state = RETRAIN.next(retrain.state, event)
+                retrain.reason = f"the worker ended with status {status}"
+                self._tell(f"retrain {retrain.id}: {event}: {retrain.reason}")
 
     def _after_retrains(self, session: Session, now: float) -> None:
         """A better version is rolled out; an answered alert is closed when the rollout is complete."""

@@ -57,6 +57,14 @@ def _integer(value: object, low: int, high: int, where: str) -> int:
     return value
 
 
+def _utf8_size(text: str) -> float:
+    """The bytes of a text; infinitely many where it holds a lone surrogate, which is no UTF-8."""
+    try:
+        return len(text.encode())
+    except UnicodeEncodeError:
+        return float("inf")
+
+
 @dataclass(frozen=True, slots=True)
 class UInt:
     """An unsigned integer of at most ``bits`` bits."""
@@ -116,8 +124,8 @@ class Text:
 
     def pack(self, value: Any, where: str) -> object:
         """See ``FieldKind``."""
-        if not isinstance(value, str) or len(value.encode()) > self.size:
-            raise _bad(where, f"expected text of at most {self.size} bytes")
+        if not isinstance(value, str) or _utf8_size(value) > self.size:
+            raise _bad(where, f"expected UTF-8 text of at most {self.size} bytes")
         return value
 
     unpack = pack
@@ -251,7 +259,7 @@ def from_item(cls: type[M], item: object, where: str | None = None) -> M:
         raise _bad(name, "expected a map")
     table = fields_of(cls)
     critical = item.get(CRITICAL_KEY, [])
-    if not isinstance(critical, list) or len(critical) > 32:
+    if not isinstance(critical, list) or len(critical) > 32 or not all(type(key) is int for key in critical):
         raise _bad(name, "the critical list is malformed")
     if unknown := [key for key in critical if key not in {row[0] for row in table}]:
         raise _bad(name, f"critical keys that this version does not know: {unknown[:8]}")
@@ -289,11 +297,15 @@ def _refuse_other_types(item: object, depth: int) -> None:
         raise WireError(f"nested deeper than {MAX_DEPTH}")
     if isinstance(item, dict):
         for key, value in item.items():
+            if isinstance(key, bool):  # true equals 1 in Python, not on the wire
+                raise WireError("a bool is not allowed as a key")
             _refuse_other_types(key, depth + 1)
             _refuse_other_types(value, depth + 1)
     elif isinstance(item, list):
         for value in item:
             _refuse_other_types(value, depth + 1)
+    elif isinstance(item, int) and not -(2**64) <= item < 2**64:
+        raise WireError("an integer of more than 64 bits is a tag, and not allowed on the wire")
     elif not isinstance(item, int | str | bytes | bool | None):
         raise WireError(f"a {type(item).__name__} is not allowed on the wire")
 

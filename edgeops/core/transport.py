@@ -138,6 +138,7 @@ class MemoryTransport:
         self._broker.attach(self)
         self._connected = True
         self._inbox.append(ConnectionChanged(True))
+        self._flush()
 
     def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
         """See ``Transport.publish``."""
@@ -191,9 +192,12 @@ class MemoryTransport:
         if online:
             for topic_filter in list(self._filters):
                 self._send_retained(topic_filter)
-            while self._outbox:
-                topic, payload, retain = self._outbox.popleft()
-                self._broker.deliver(topic, payload, retain)
+            self._flush()
+
+    def _flush(self) -> None:
+        while self._outbox:
+            topic, payload, retain = self._outbox.popleft()
+            self._broker.deliver(topic, payload, retain)
 
     def _wants(self, topic: str) -> bool:
         return any(matches(topic_filter, topic) for topic_filter in self._filters)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from sqlmodel import Session, select
+from sqlmodel import Session, col, select
 
 from edgeops.core.codec import decode
 from edgeops.core.errors import WireError
@@ -214,10 +214,19 @@ def _commit_sequence(session: Session, device_id: str, report: Report) -> int:
 
 
 def _labels(session: Session, device: Device, labels: Labels, now: float) -> None:
-    for truth in labels.truths:
-        name = truth.prediction.hex()
-        if session.get(LabelTruth, (name, device.id)) is not None:
-            count(session, "duplicate label", device.id)
+    truths = {truth.prediction.hex(): truth for truth in labels.truths}
+    # One query a message: a query a truth would flush the session each time, a thousand times a second.
+    known = set(
+        session.exec(
+            select(LabelTruth.prediction).where(
+                LabelTruth.device_id == device.id, col(LabelTruth.prediction).in_(list(truths))
+            )
+        )
+    )
+    for _ in range(len(labels.truths) - len(truths.keys() - known)):
+        count(session, "duplicate label", device.id)
+    for name, truth in truths.items():
+        if name in known:
             continue
         prediction = PredictionId.unpack(truth.prediction)
         session.add(

@@ -25,14 +25,28 @@ class Registry:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        # A transaction that begins by reading and then writes fails at once when another wrote meanwhile, whatever
+        # the busy timeout says; so those that may write take the write lock first, and wait for it.
+        self._writing = engine.execution_options(immediate=True)
 
     @contextmanager
     def session(self) -> Iterator[Session]:
-        """A session that commits when the block ends well and rolls back otherwise.
+        """A session that may write: it commits when the block ends well and rolls back otherwise.
 
         Raises ``StorageError`` when the disk is full, ``RegistryUnreachable`` when the database is.
         """
-        with Session(self._engine, expire_on_commit=False) as session:
+        with self._opened(self._writing) as session:
+            yield session
+
+    @contextmanager
+    def reading(self) -> Iterator[Session]:
+        """A session that only reads; it sees one moment of the registry and waits for nobody."""
+        with self._opened(self._engine) as session:
+            yield session
+
+    @contextmanager
+    def _opened(self, engine: Engine) -> Iterator[Session]:
+        with Session(engine, expire_on_commit=False) as session:
             try:
                 yield session
                 session.commit()
@@ -55,6 +69,7 @@ def open_registry(path: Path, *, create: bool = False) -> Registry:
         raise RegistryUnreachable(f"no registry at {path}", fix="edgeops init DIR makes a workspace", path=str(path))
     engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": BUSY_TIMEOUT_MS / 1000})
     event.listen(engine, "connect", _configure)
+    event.listen(engine, "begin", _begin)
     try:
         _migrate(engine, path)
     except DatabaseError as error:
@@ -68,10 +83,16 @@ def open_registry(path: Path, *, create: bool = False) -> Registry:
 
 def _configure(connection: Any, record: object) -> None:
     del record
+    connection.isolation_level = None  # transactions begin where ``_begin`` says, not where the driver thinks
     cursor = connection.cursor()
     for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", f"busy_timeout={BUSY_TIMEOUT_MS}"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
+
+
+def _begin(connection: Any) -> None:
+    immediate = connection.get_execution_options().get("immediate", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
 
 
 def alembic_config() -> Config:

@@ -8,15 +8,12 @@ from typing import Any
 from sqlalchemy import select as sa_select
 from sqlmodel import Session, case, col, func, select
 
-from edgeops.core.codec import decode
-from edgeops.core.counters import counters_of
 from edgeops.core.errors import WireError
-from edgeops.core.messages import Report
-from edgeops.core.observe import ObservePlan
+from edgeops.core.observe import ObservePlan, empty_counters
 from edgeops.drift.estimate import estimated_accuracy
 from edgeops.registry.tables import LabelTruth, ModelVersion, ReportWindow
 from edgeops.reports.figures import mean_confidence
-from edgeops.reports.windows import PREFIX, LoadPlan, Plans
+from edgeops.reports.windows import PREFIX, LoadPlan, Plans, counters_in
 
 Labels = dict[tuple[str, str, int, int], tuple[int, int]]
 
@@ -85,11 +82,11 @@ def _labels(session: Session, model: str) -> Labels:
 
 
 def _point(row: ReportWindow, version: int, labels: Labels, plan: ObservePlan | None) -> WindowPoint:
-    counters = counters_of(decode(Report, row.counters))
+    counters = counters_in(row.counters)
     estimate = None
     if plan is not None:
         try:
-            found = estimated_accuracy(plan, counters)
+            found = estimated_accuracy(plan, empty_counters(plan) + counters)
             estimate = found.value if found else None
         except WireError:
             estimate = None  # counted in other bins than the plan's

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from sqlalchemy import select as sa_select
 from sqlmodel import Session, case, col, func, select
@@ -59,12 +60,18 @@ def newest_windows(
     return session.exec(query).all()
 
 
+@lru_cache(maxsize=2048)
+def counters_in(raw: bytes) -> Counters:
+    """The counters of a report as it came; kept, since a status that refreshes reads the same ones."""
+    return counters_of(decode(Report, raw))
+
+
 def merged(plan: ObservePlan, rows: Sequence[ReportWindow]) -> Counters:
     """The sum of the windows that were counted in the plan's bins; others are left out."""
     total = empty_counters(plan)
     for row in rows:
         try:
-            total = total + counters_of(decode(Report, row.counters))
+            total = total + counters_in(row.counters)
         except WireError:
             continue  # counted in other bins: the drift watch counts and shows these
     return total
@@ -87,9 +94,9 @@ def labels_of(session: Session, device: str, manifest: str, rows: Sequence[Repor
             func.sum(case((col(LabelTruth.predicted) == col(LabelTruth.truth), 1), else_=0)),
         )
         .where(
-            LabelTruth.device_id == device,
-            LabelTruth.prediction >= _id_from(manifest, *first),
-            LabelTruth.prediction < _id_from(manifest, last[0], last[1] + 1),
+            col(LabelTruth.device_id) == device,
+            col(LabelTruth.prediction) >= _id_from(manifest, *first),
+            col(LabelTruth.prediction) < _id_from(manifest, last[0], last[1] + 1),
         )
         .group_by(col(LabelTruth.boot), col(LabelTruth.sequence))
     )

@@ -288,8 +288,8 @@ class Control:
         return self._decoded(Kind.PRESENCE, Presence)
 
     def state(self) -> State:
-        """The newest state."""
-        return self._decoded(Kind.STATE, State)[-1]
+        """The state that the broker holds."""
+        return decode(State, self.broker.retained[topics.device(FLEET, self.device, Kind.STATE)])
 
     def _decoded(self, kind: Kind, message: type[M]) -> list[M]:
         return [decode(message, payload) for payload in self.heard(kind)]

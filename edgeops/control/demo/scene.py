@@ -21,6 +21,8 @@ MARKER = "demo.json"
 WINDOW_INFERENCES = 50
 INTERVAL_MS = 20
 QUIET_WINDOWS = 22
+# Devices of later stages begin later; the world changes when the last of them has had its quiet windows too.
+DRIFT_AFTER_WINDOWS = 28
 SHARDS = 2
 
 
@@ -58,7 +60,7 @@ def enroll_fleet(workspace: Workspace, devices: int, seed: int) -> None:
         )
     head = (
         f"seed = {seed}\ninterval_ms = {INTERVAL_MS}\nwindow_inferences = {WINDOW_INFERENCES}\n"
-        f'field = "field"\nledger = "ledger"\ndrift_after_windows = {QUIET_WINDOWS}\n\n'
+        f'field = "field"\nledger = "ledger"\ndrift_after_windows = {DRIFT_AFTER_WINDOWS}\n\n'
     )
     write_atomic(workspace.root / "simulate.toml", (head + "\n".join(entries)).encode())
 

@@ -127,7 +127,7 @@ class Demo:
     def _roll_out(self, model: str, phase: str) -> ModelVersion:
         stages = self._workspace.settings.rollout.stages
         facts = start_in_workspace(self._workspace, model, {}, stages)
-        with self._workspace.registry.session() as session:
+        with self._workspace.registry.reading() as session:
             version = find_model(session, facts["model"])
         self._await_rollout(version, phase, 5)
         return version
@@ -154,7 +154,7 @@ class Demo:
         drifting = -(-self._devices // 2)
         with self._phase("drift"):
             self._wait("drift", drifting, lambda s: (_drifted(s, version), "devices in alarm"))
-        with self._workspace.registry.session() as session:
+        with self._workspace.registry.reading() as session:
             rows = session.exec(select(AlertDevice)).all()
         top: dict[str, int] = {}
         for row in rows:
@@ -168,7 +168,7 @@ class Demo:
         self._stage.fleet(health_rows(self._workspace))
         with self._phase("retrain"):
             self._wait("retrain", 1, _retrain_done)
-        with self._workspace.registry.session() as session:
+        with self._workspace.registry.reading() as session:
             retrain = session.exec(select(Retrain).order_by(col(Retrain.id).desc())).one()
             if retrain.model_version_id is None or retrain.state not in ("REGISTERED", "DEPLOYED"):
                 gates = [g["name"] for g in retrain.gates if not g["passed"]]
@@ -193,7 +193,7 @@ class Demo:
 
     def _finish(self, first: ModelVersion, second: ModelVersion) -> dict[str, Any]:
         entries = read_ledger(self._root / "ledger")
-        with self._workspace.registry.session() as session:
+        with self._workspace.registry.reading() as session:
             summary = summarise(session, entries, first, second, self._seconds)
         summary = {"seed": self._seed, "devices": self._devices, **summary}
         write_atomic(self._root / "summary.json", (json.dumps(summary, indent=2) + "\n").encode())
@@ -206,7 +206,7 @@ class Demo:
         moved_at, last = time.monotonic(), -1
         with self._stage.waiting(title, total) as bar:
             while last < total:
-                with self._workspace.registry.session() as session:
+                with self._workspace.registry.reading() as session:
                     done, note = look(session)
                 bar.update(min(done, total), note)
                 if done != last:
@@ -221,7 +221,7 @@ class Demo:
                     time.sleep(0.25)
 
     def _alarms(self) -> int:
-        with self._workspace.registry.session() as session:
+        with self._workspace.registry.reading() as session:
             return session.exec(select(func.count()).select_from(AlertDevice)).one()
 
 

@@ -1,0 +1,110 @@
+"""Preprocessing: the same in training and on the device, and undone within half a step."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from support.packages import build, image
+
+from edgeops.core.errors import InputError
+from edgeops.core.features.quantize import dequantize, quantize
+from edgeops.core.features.steps import apply_steps, check_input, quantized_input, raw_input, scale_step, undo_steps
+from edgeops.core.manifest import Step
+
+MANIFEST = build().manifest
+SCALES = st.floats(2**-12, 4, width=32)
+POINTS = st.integers(-128, 127)
+
+
+class TestQuantize:
+    @given(hnp.arrays(np.int8, 20), SCALES, POINTS)
+    def test_every_int8_comes_back(self, values: np.ndarray, scale: float, zero_point: int) -> None:
+        assert (quantize(dequantize(values, scale, zero_point), scale, zero_point) == values).all()
+
+    @given(hnp.arrays(np.float32, 20, elements=st.floats(-100, 100, width=32)), SCALES, POINTS)
+    def test_no_further_than_half_a_step_inside_the_range(
+        self, values: np.ndarray, scale: float, zero_point: int
+    ) -> None:
+        low, high = ((q - zero_point) * scale for q in (-128, 127))
+        inside = values[(values >= low) & (values <= high)]
+        back = dequantize(quantize(inside, scale, zero_point), scale, zero_point)
+        assert (np.abs(back - inside) <= scale * 0.501 + 1e-4).all()
+
+    def test_the_range_is_a_wall(self) -> None:
+        assert quantize(np.array([-1e9, 1e9], np.float32), 0.1, 3).tolist() == [-128, 127]
+
+    def test_halves_go_to_the_even_step(self) -> None:
+        halves = np.array([0.5, 1.5, 2.5, -0.5, -1.5], np.float32)
+        assert quantize(halves, 1.0, 0).tolist() == [0, 2, 2, 0, -2]
+
+
+class TestSteps:
+    @given(
+        hnp.arrays(np.float32, 10, elements=st.floats(-100, 100, width=32)),
+        st.lists(st.tuples(st.floats(0.01, 10), st.floats(-10, 10)), max_size=3),
+    )
+    def test_undo_undoes(self, values: np.ndarray, parameters: list[tuple[float, float]]) -> None:
+        steps = [scale_step(factor, offset) for factor, offset in parameters]
+        assert np.allclose(undo_steps(steps, apply_steps(steps, values)), values, atol=1.0, rtol=1e-3)
+
+    def test_no_step_changes_nothing(self) -> None:
+        values = np.arange(4, dtype=np.float32)
+        assert apply_steps([], values) is values
+
+    @pytest.mark.parametrize("step", [Step("mfcc", (1,)), Step("scale", (1,)), Step("scale", ())])
+    def test_an_unknown_step_is_named(self, step: Step) -> None:
+        for run in (apply_steps, undo_steps):
+            with pytest.raises(InputError, match=step.op):
+                run([step], np.zeros(3, np.float32))
+
+    def test_a_factor_of_0_cannot_be_undone(self) -> None:
+        with pytest.raises(InputError, match="undone"):
+            undo_steps([scale_step(0.0, 1.0)], np.zeros(3, np.float32))
+
+    @given(hnp.arrays(np.int8, (8, 8, 1)))
+    def test_a_captured_input_becomes_the_same_quantized_input_again(self, quantized: np.ndarray) -> None:
+        raw = raw_input(MANIFEST, quantized)
+        assume(np.isfinite(raw).all())
+        assert (quantized_input(MANIFEST, raw) == quantized).all()
+
+
+class TestCheckInput:
+    CONTRACT = MANIFEST.input
+
+    @pytest.mark.parametrize("dtype", ["uint8", "int8", "int64", "float16", "float32", "float64"])
+    def test_numbers_of_any_width_are_taken(self, dtype: str) -> None:
+        checked = check_input(np.ones((8, 8, 1), dtype), self.CONTRACT)
+        assert (checked.dtype, checked.shape) == (np.float32, (8, 8, 1))
+
+    def test_a_missing_channel_of_one_is_added(self) -> None:
+        assert check_input(image(), self.CONTRACT).shape == (8, 8, 1)
+        assert check_input(image().tolist(), self.CONTRACT).shape == (8, 8, 1)
+
+    @pytest.mark.parametrize("shape", [(), (64,), (8,), (1, 8, 8), (1, 8, 8, 1), (8, 8, 3), (8, 7), (0,)], ids=str)
+    def test_another_shape_is_refused_with_both_shapes(self, shape: tuple[int, ...]) -> None:
+        with pytest.raises(InputError, match=r"the model takes \(8, 8, 1\)"):
+            check_input(np.zeros(shape, np.float32), self.CONTRACT)
+
+    @pytest.mark.parametrize(
+        "raw",
+        ["text", None, object(), b"bytes", np.zeros((8, 8), bool), np.zeros((8, 8), complex), {"a": 1}]
+        + [np.zeros((8, 8), "datetime64[s]"), [["1"] * 8] * 8],
+        ids=lambda raw: type(raw).__name__,
+    )
+    def test_another_dtype_is_refused(self, raw: object) -> None:
+        with pytest.raises(InputError, match="dtype"):
+            check_input(raw, self.CONTRACT)
+
+    def test_a_ragged_list_is_refused(self) -> None:
+        with pytest.raises(InputError, match="regular"):
+            check_input([[1, 2], [3]], self.CONTRACT)
+
+    @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e300])
+    def test_what_is_not_finite_is_refused(self, value: float) -> None:
+        raw = np.zeros((8, 8))
+        raw[3, 3] = value
+        with pytest.raises(InputError, match="NaN or infinity"):
+            check_input(raw, self.CONTRACT)
