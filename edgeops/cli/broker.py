@@ -8,7 +8,9 @@ import typer
 
 from edgeops.cli.output import say
 
-app = typer.Typer(no_args_is_help=True, help="A private broker: run.\n\nExample: edgeops broker run --port 1883")
+app = typer.Typer(
+    no_args_is_help=True, help="A private broker: run.\n\nExample: edgeops broker run --port 1883"
+)
 
 
 @app.command("run")
@@ -27,9 +29,9 @@ def run(
     from pathlib import Path
     from typing import cast
 
+    from edgeops.cli.signals import terminate_as_interrupt
     from edgeops.control.broker import Kind, PrivateBroker
     from edgeops.core.errors import BrokerUnreachable, UsageError
-    from edgeops.cli.signals import terminate_as_interrupt
 
     if kind not in (None, "mosquitto", "amqtt"):
         raise UsageError(f"no broker is called {kind!r}", fix="--kind mosquitto or --kind amqtt")

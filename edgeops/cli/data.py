@@ -19,7 +19,9 @@ from edgeops.cli.output import (
     say,
 )
 
-app = typer.Typer(no_args_is_help=True, help="Datasets: add, list, show, export.\n\nExample: edgeops data list")
+app = typer.Typer(
+    no_args_is_help=True, help="Datasets: add, list, show, export.\n\nExample: edgeops data list"
+)
 
 
 @app.command("add")
@@ -46,7 +48,9 @@ def add(
 
 
 @app.command("list")
-def list_(workspace: WorkspaceOption = ".", output: OutputOption = Format.TABLE, json: JsonOption = False) -> None:
+def list_(
+    workspace: WorkspaceOption = ".", output: OutputOption = Format.TABLE, json: JsonOption = False
+) -> None:
     """List the dataset versions.
 
     Example: edgeops data list

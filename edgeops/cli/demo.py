@@ -6,8 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from edgeops.cli.output import JsonOption, print_facts, print_json, say
-from edgeops.cli.output import Format
+from edgeops.cli.output import Format, JsonOption, print_facts, print_json, say
 from edgeops.cli.progress import Progress
 
 
@@ -35,7 +34,9 @@ def demo(
     workspace: Annotated[str, typer.Option("--workspace", "-w", help="A folder for the demo.")] = "demo",
     devices: Annotated[int, typer.Option(min=2, max=200, help="How many simulated devices.")] = 20,
     seed: Annotated[int, typer.Option(min=0, help="Makes training, drift and decisions repeat.")] = 1,
-    broker: Annotated[str | None, typer.Option(envvar="EDGEOPS_BROKER", help="A broker; else a private one.")] = None,
+    broker: Annotated[
+        str | None, typer.Option(envvar="EDGEOPS_BROKER", help="A broker; else a private one.")
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Play the whole loop: train, push, watch, drift, retrain, push again.

@@ -25,7 +25,9 @@ app = typer.Typer(no_args_is_help=True, help="Devices: enroll, list, show.\n\nEx
 @app.command("enroll")
 def enroll(
     name: Annotated[str, typer.Argument(help="The device's id.")],
-    attribute: Annotated[list[str] | None, typer.Option("--attribute", "-a", help="KEY=VALUE, repeatable.")] = None,
+    attribute: Annotated[
+        list[str] | None, typer.Option("--attribute", "-a", help="KEY=VALUE, repeatable.")
+    ] = None,
     source: Annotated[str | None, typer.Option(help="What it infers on, e.g. replay:FOLDER.")] = None,
     interval_ms: Annotated[int, typer.Option(help="The pause between two inputs.")] = 100,
     workspace: WorkspaceOption = ".",
@@ -57,7 +59,9 @@ def enroll(
 
 
 @app.command("list")
-def list_(workspace: WorkspaceOption = ".", output: OutputOption = Format.TABLE, json: JsonOption = False) -> None:
+def list_(
+    workspace: WorkspaceOption = ".", output: OutputOption = Format.TABLE, json: JsonOption = False
+) -> None:
     """List the devices and what was last heard of them.
 
     Example: edgeops device list

@@ -19,6 +19,6 @@ def doctor(
 
     rows = examine(Path(workspace))
     print_rows(rows, ["check", "state", "detail", "fix"], chosen(output, json), "nothing to check")
-    failed = [row["check"] for row in rows if row["state"] == "FAIL"]
+    failed = [str(row["check"]) for row in rows if row["state"] == "FAIL"]
     if failed:
         raise CheckFailed(f"{len(failed)} checks failed: {', '.join(failed)}", fix="see the column fix above")

@@ -10,7 +10,9 @@ app = typer.Typer(no_args_is_help=True, help="Drift alerts: status.\n\nExample: 
 
 
 @app.command("status")
-def status(workspace: WorkspaceOption = ".", output: OutputOption = Format.TABLE, json: JsonOption = False) -> None:
+def status(
+    workspace: WorkspaceOption = ".", output: OutputOption = Format.TABLE, json: JsonOption = False
+) -> None:
     """Show which devices drifted, in which window, and which feature moved how far.
 
     Example: edgeops drift status

@@ -23,7 +23,9 @@ app = typer.Typer(no_args_is_help=True, help="Fleet health: status, report.\n\nE
 
 
 @app.command("status")
-def status(workspace: WorkspaceOption = ".", output: OutputOption = Format.TABLE, json: JsonOption = False) -> None:
+def status(
+    workspace: WorkspaceOption = ".", output: OutputOption = Format.TABLE, json: JsonOption = False
+) -> None:
     """Show every device: connection, wanted and confirmed version, accuracy, confidence, latency, health.
 
     Example: edgeops fleet status
@@ -53,7 +55,17 @@ def status(workspace: WorkspaceOption = ".", output: OutputOption = Format.TABLE
         }
         for row in health.rows
     ]
-    columns = ["device", "health", "connection", "wanted", "confirmed", "accuracy", "confidence", "p95_us", "why"]
+    columns = [
+        "device",
+        "health",
+        "connection",
+        "wanted",
+        "confirmed",
+        "accuracy",
+        "confidence",
+        "p95_us",
+        "why",
+    ]
     print_rows(rows, columns, form, "no devices yet; edgeops device enroll NAME adds one")
     if form is Format.TABLE:
         say(f"{health.online} of {health.devices} online   open alerts {health.open_alerts}   "

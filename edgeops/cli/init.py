@@ -31,5 +31,7 @@ def init(
     if json:
         print_json({"workspace": str(workspace.root), "fleet": fleet, "broker": broker})
     else:
-        say(f"workspace {folder} made: fleet {fleet}, keys in {folder}/keys, settings in {folder}/edgeops.toml")
+        say(
+            f"workspace {folder} made: fleet {fleet}, keys in {folder}/keys, settings in {folder}/edgeops.toml"
+        )
         say(f"Next: edgeops data add sklearn:digits --name digits --workspace {folder}")

@@ -26,7 +26,9 @@ def init(workspace: WorkspaceOption = ".") -> None:
 
 
 @app.command("show")
-def show(workspace: WorkspaceOption = ".", output: OutputOption = Format.TABLE, json: JsonOption = False) -> None:
+def show(
+    workspace: WorkspaceOption = ".", output: OutputOption = Format.TABLE, json: JsonOption = False
+) -> None:
     """Show the trust root: which key may sign what. Private keys are never shown.
 
     Example: edgeops key show

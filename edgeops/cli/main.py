@@ -47,7 +47,9 @@ def _version(asked: bool) -> None:
 def root(
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
     plain: Annotated[bool, typer.Option("--plain", help="No colour, no animation.")] = False,
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Version.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Version.")
+    ] = False,
 ) -> None:
     """Train, push, watch and retrain small models on a fleet.
 
@@ -74,7 +76,9 @@ def run() -> None:
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("edgeops") or os.environ.get("EDGEOPS_DEBUG"):
             raise
-        extra = {"tensorflow": "train", "keras": "train", "ai_edge_litert": "agent"}.get(error.name or "", "control")
+        extra = {"tensorflow": "train", "keras": "train", "ai_edge_litert": "agent"}.get(
+            error.name or "", "control"
+        )
         print(f"error: {error.name} is not installed", file=sys.stderr)
         print(f'Fix: pip install "edgeops[{extra}]"', file=sys.stderr)
         sys.exit(2)

@@ -19,11 +19,15 @@ from edgeops.cli.output import (
     say,
 )
 
-app = typer.Typer(no_args_is_help=True, help="Model versions: list, show, export.\n\nExample: edgeops model list")
+app = typer.Typer(
+    no_args_is_help=True, help="Model versions: list, show, export.\n\nExample: edgeops model list"
+)
 
 
 @app.command("list")
-def list_(workspace: WorkspaceOption = ".", output: OutputOption = Format.TABLE, json: JsonOption = False) -> None:
+def list_(
+    workspace: WorkspaceOption = ".", output: OutputOption = Format.TABLE, json: JsonOption = False
+) -> None:
     """List the model versions.
 
     Example: edgeops model list

@@ -7,7 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
-from enum import Enum
+from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
@@ -15,7 +15,7 @@ import typer
 MAX_COLUMNS = 7
 
 
-class Format(str, Enum):
+class Format(StrEnum):
     """How data is printed."""
 
     TABLE = "table"

@@ -22,7 +22,9 @@ def group() -> None:
 
 @app.command("run")
 def run(
-    alert: Annotated[int | None, typer.Argument(help="The drift alert; the newest open one by default.")] = None,
+    alert: Annotated[
+        int | None, typer.Argument(help="The drift alert; the newest open one by default.")
+    ] = None,
     workspace: WorkspaceOption = ".",
     output: OutputOption = Format.TABLE,
     json: JsonOption = False,
@@ -54,4 +56,6 @@ def run(
     print_facts(trained.as_dict(), form)
     require_gates(trained)
     if form is Format.TABLE:
-        say(f"Next: edgeops rollout start {trained.version.model}@{trained.version.version} --workspace {workspace}")
+        say(
+            f"Next: edgeops rollout start {trained.version.model}@{trained.version.version} --workspace {workspace}"
+        )

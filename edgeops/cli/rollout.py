@@ -26,7 +26,9 @@ app = typer.Typer(no_args_is_help=True, help="Rollouts: start, list, show.\n\nEx
 @app.command("start")
 def start(
     model: Annotated[str, typer.Argument(help="NAME or NAME@VERSION.")],
-    where: Annotated[list[str] | None, typer.Option("--where", help="KEY=VALUE of the devices, repeatable.")] = None,
+    where: Annotated[
+        list[str] | None, typer.Option("--where", help="KEY=VALUE of the devices, repeatable.")
+    ] = None,
     stages: Annotated[str | None, typer.Option(help="Percentages, e.g. 10,50,100.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list who would get it.")] = False,
     workspace: WorkspaceOption = ".",
@@ -60,12 +62,16 @@ def start(
     if json:
         print_json(facts)
     else:
-        say(f"rollout {facts['rollout']}: {facts['model']} to {facts['devices']} devices in stages {facts['stages']} %")
+        say(
+            f"rollout {facts['rollout']}: {facts['model']} to {facts['devices']} devices in stages {facts['stages']} %"
+        )
         say(f"Next: edgeops rollout show {facts['rollout']} --workspace {workspace}")
 
 
 @app.command("list")
-def list_(workspace: WorkspaceOption = ".", output: OutputOption = Format.TABLE, json: JsonOption = False) -> None:
+def list_(
+    workspace: WorkspaceOption = ".", output: OutputOption = Format.TABLE, json: JsonOption = False
+) -> None:
     """List the rollouts.
 
     Example: edgeops rollout list
@@ -110,4 +116,6 @@ def show(
 
 def _timed(row: dict[str, Any], form: Format) -> dict[str, Any]:
     words = ago if form is Format.TABLE else iso
-    return {key: words(value) if key in ("created", "finished") and value else value for key, value in row.items()}
+    return {
+        key: words(value) if key in ("created", "finished") and value else value for key, value in row.items()
+    }

@@ -11,7 +11,9 @@ from edgeops.cli.output import WorkspaceOption, say
 
 def serve(
     workspace: WorkspaceOption = ".",
-    broker: Annotated[str | None, typer.Option(help="The broker; else EDGEOPS_BROKER, else edgeops.toml.")] = None,
+    broker: Annotated[
+        str | None, typer.Option(help="The broker; else EDGEOPS_BROKER, else edgeops.toml.")
+    ] = None,
     seconds: Annotated[float | None, typer.Option(help="Stop after so long.")] = None,
 ) -> None:
     """Run the control plane: ingest, rollouts, drift watch, retrain worker. Ctrl-C ends it.

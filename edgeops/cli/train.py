@@ -12,7 +12,9 @@ from edgeops.cli.progress import Progress
 
 def train(
     recipe: Annotated[str, typer.Argument(help="A recipe's folder or file, or the name of one that ships.")],
-    dataset: Annotated[str | None, typer.Option(help="NAME or NAME@VERSION; the recipe's by default.")] = None,
+    dataset: Annotated[
+        str | None, typer.Option(help="NAME or NAME@VERSION; the recipe's by default.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="The same seed, data and versions give the same bytes.")] = 1,
     workspace: WorkspaceOption = ".",
     output: OutputOption = Format.TABLE,
@@ -52,4 +54,6 @@ def train(
     print_facts(document, form)
     require_gates(trained)
     if form is Format.TABLE:
-        say(f"Next: edgeops rollout start {trained.version.model}@{trained.version.version} --workspace {workspace}")
+        say(
+            f"Next: edgeops rollout start {trained.version.model}@{trained.version.version} --workspace {workspace}"
+        )

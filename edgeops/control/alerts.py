@@ -26,7 +26,9 @@ def alert_rows(workspace: Workspace) -> list[dict[str, Any]]:
                 "state": alert.state,
                 "device": row.device_id,
                 "window": row.sequence,
-                "moved": ", ".join(f"{s['signal']} {s['direction']} {s['distance']:.2f}" for s in row.shifts[:2]),
+                "moved": ", ".join(
+                    f"{s['signal']} {s['direction']} {s['distance']:.2f}" for s in row.shifts[:2]
+                ),
                 "decision": alert.decision,
                 "reason": alert.reason,
                 "boot": row.boot,

@@ -32,7 +32,9 @@ def examine(root: Path) -> list[dict[str, str | None]]:
     )
     free = shutil.disk_usage(root if root.exists() else Path.cwd()).free
     state = "OK" if free > MIN_FREE_BYTES else "WARN"
-    rows.append(_row("disk", state, f"{free // 1_000_000} MB free", None if state == "OK" else "free disk space"))
+    rows.append(
+        _row("disk", state, f"{free // 1_000_000} MB free", None if state == "OK" else "free disk space")
+    )
     return rows + _workspace(root)
 
 

@@ -131,7 +131,8 @@ class DriftWatch:
 def relearned(plan: ObservePlan, counters: Counters) -> ObservePlan:
     """The plan with the same bins and what ``counters`` saw as its reference."""
     features = tuple(
-        replace(feature, reference=seen) for feature, seen in zip(plan.features, counters.features, strict=True)
+        replace(feature, reference=seen)
+        for feature, seen in zip(plan.features, counters.features, strict=True)
     )
     return replace(plan, features=features, confidence=counters.confidence, classes=counters.classes)
 

@@ -19,14 +19,11 @@ if TYPE_CHECKING:
     from edgeops.reports.extras import ObservedPoint
 
 
-
 def current_health(workspace: Workspace) -> FleetHealth:
     """The fleet as it is now."""
     interval = max(workspace.settings.report.interval_ms / 1000, 1.0) or 60.0
     with workspace.registry.reading() as session:
-        return fleet_health(
-            session, PlanShelf(workspace.blobs).plan, time.time(), report_interval_s=interval
-        )
+        return fleet_health(session, PlanShelf(workspace.blobs).plan, time.time(), report_interval_s=interval)
 
 
 def health_rows(workspace: Workspace) -> list[dict[str, Any]]:

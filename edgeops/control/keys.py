@@ -44,7 +44,9 @@ def load_key(folder: Path, role: Role) -> Ed25519PrivateKey:
     path = folder / f"{role.value}.pem"
     raw = read_or_none(path)
     if raw is None:
-        raise NotFoundError(f"the {role.value} key is missing: {path}", fix="edgeops key init", path=str(path))
+        raise NotFoundError(
+            f"the {role.value} key is missing: {path}", fix="edgeops key init", path=str(path)
+        )
     try:
         key = load_pem_private_key(raw, None)
     except (ValueError, TypeError) as error:

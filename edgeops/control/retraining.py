@@ -32,7 +32,9 @@ def find_retrain(workspace: Workspace, alert_id: int | None) -> Retrain:
     """
     with workspace.registry.session() as session:
         query = select(Alert).order_by(col(Alert.id).desc())
-        query = query.where(Alert.id == alert_id) if alert_id is not None else query.where(Alert.state == "open")
+        query = (
+            query.where(Alert.id == alert_id) if alert_id is not None else query.where(Alert.state == "open")
+        )
         alert = session.exec(query).first()
         if alert is None:
             raise NotFoundError(

@@ -155,7 +155,9 @@ class ControlPlane:
             root = str(self._workspace.root)
             arguments = ["retrain", "run", str(ready.alert_id), "--workspace", root, "--json"]
             self._worker = subprocess.Popen(
-                [sys.executable, "-m", "edgeops", *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+                [sys.executable, "-m", "edgeops", *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
             )
             self._tell(f"retrain {ready.id}: started, {ready.samples} labelled samples")
 
@@ -181,7 +183,9 @@ class ControlPlane:
                 retrain.state = RETRAIN.next(retrain.state, "rollout_started")
                 alert.state = "answered"
                 self._answer.stop_capture(session, alert)
-                self._tell(f"rollout {rollout.id}: {version.model}@{version.version} started by retrain {retrain.id}")
+                self._tell(
+                    f"rollout {rollout.id}: {version.model}@{version.version} started by retrain {retrain.id}"
+                )
         for alert in session.exec(select(Alert).where(Alert.state == "answered")).all():
             if self._answered(session, alert):
                 alert.state, alert.closed_at = "closed", now

@@ -129,7 +129,9 @@ def _checked(value: Any, kind: str, where: str, file: str, key: str) -> Any:
     if kind.startswith("tuple"):
         ascending = isinstance(value, list) and all(type(v) is int and 0 < v <= 100 for v in value)
         if not ascending or not value or sorted(set(value)) != value or value[-1] != 100:
-            raise ConfigError(f"{where}: ascending percentages that end with 100 are needed", file=file, key=key)
+            raise ConfigError(
+                f"{where}: ascending percentages that end with 100 are needed", file=file, key=key
+            )
         return tuple(value)
     good = {
         "bool": type(value) is bool,

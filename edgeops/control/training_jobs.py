@@ -50,7 +50,11 @@ class Trained:
 
 
 def train_and_register(
-    workspace: Workspace, recipe_text: str, dataset_text: str | None, seed: int, progress: Progress | None = None
+    workspace: Workspace,
+    recipe_text: str,
+    dataset_text: str | None,
+    seed: int,
+    progress: Progress | None = None,
 ) -> Trained:
     """Train a recipe and register the result, as ``rejected`` when a gate said no.
 

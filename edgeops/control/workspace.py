@@ -64,7 +64,9 @@ def init_workspace(root: Path, settings: Settings) -> Workspace:
     """
     if (root / FILE).exists():
         raise UsageError(
-            f"{root} is a workspace already", fix=f"use it: edgeops data list --workspace {root}", path=str(root)
+            f"{root} is a workspace already",
+            fix=f"use it: edgeops data list --workspace {root}",
+            path=str(root),
         )
     open_registry_at = root / "registry.db"
     root.mkdir(parents=True, exist_ok=True)

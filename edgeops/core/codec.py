@@ -152,7 +152,11 @@ class Bytes:
 
     def cddl(self) -> str:
         """See ``FieldKind``."""
-        return f"bstr .size {self.size}" if self.least == self.size else f"bstr .size ({self.least}..{self.size})"
+        return (
+            f"bstr .size {self.size}"
+            if self.least == self.size
+            else f"bstr .size ({self.least}..{self.size})"
+        )
 
 
 DIGEST = Bytes(32, 32)

@@ -47,7 +47,10 @@ UPDATE = Lifecycle(
         **{(state, "rejected"): "REJECTED" for state in ("OFFERED", "DOWNLOADING", "VERIFYING", "STAGED")},
         **{(state, "failed"): "FAILED" for state in ("OFFERED", "DOWNLOADING", "VERIFYING", "STAGED")},
         # A restart resumes: what was downloaded is still on disk, a trial goes on where it was.
-        **{(state, "restarted"): "OFFERED" for state in ("OFFERED", "DOWNLOADING", "VERIFYING", "STAGED", "SHADOWING")},
+        **{
+            (state, "restarted"): "OFFERED"
+            for state in ("OFFERED", "DOWNLOADING", "VERIFYING", "STAGED", "SHADOWING")
+        },
         ("TRIAL", "restarted"): "TRIAL",
         ("OFFERED", "accepted"): "DOWNLOADING",
         ("DOWNLOADING", "complete"): "VERIFYING",

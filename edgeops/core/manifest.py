@@ -147,7 +147,8 @@ def open_manifest(envelope: bytes, digest: bytes, trust: TrustRoot) -> Manifest:
 def chunk_digests(blob: bytes, chunk_bytes: int) -> bytes:
     """The chunk list of a blob: the SHA-256 of each chunk, one after the other."""
     return b"".join(
-        hashlib.sha256(blob[start : start + chunk_bytes]).digest() for start in range(0, len(blob), chunk_bytes)
+        hashlib.sha256(blob[start : start + chunk_bytes]).digest()
+        for start in range(0, len(blob), chunk_bytes)
     )
 
 

@@ -107,7 +107,9 @@ def plan_feature(name: str, values: NDArray[np.int64]) -> FeaturePlan:
     """Bins and reference counts of one feature from its reference values, (N,) int64."""
     edges = [int(v) for v in np.quantile(values, np.linspace(0, 1, 11), method="inverted_cdf")]
     counts = np.bincount(bin_of(edges, values), minlength=BINS)
-    return FeaturePlan(name, tuple(edges), tuple(int(c) for c in counts), int(values.mean()), int(values.std()))
+    return FeaturePlan(
+        name, tuple(edges), tuple(int(c) for c in counts), int(values.mean()), int(values.std())
+    )
 
 
 def confidence_bin(score: int) -> int:

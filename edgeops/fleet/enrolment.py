@@ -12,14 +12,14 @@ from edgeops.files import write_atomic
 from edgeops.registry.tables import Device
 
 
-def enroll(
-    session: Session, device_id: str, attributes: dict[str, str], now: float
-) -> Device:
+def enroll(session: Session, device_id: str, attributes: dict[str, str], now: float) -> Device:
     """Add a device; raises ``UsageError`` for a bad name or one that is taken."""
     check_name(device_id, "device")
     if session.get(Device, device_id) is not None:
         raise UsageError(
-            f"device {device_id!r} is enrolled already", fix=f"edgeops device show {device_id}", name=device_id
+            f"device {device_id!r} is enrolled already",
+            fix=f"edgeops device show {device_id}",
+            name=device_id,
         )
     device = Device(id=device_id, attributes=attributes, enrolled_at=now)
     session.add(device)
@@ -28,7 +28,14 @@ def enroll(
 
 
 def write_agent_files(
-    folder: Path, *, fleet: str, device_id: str, broker: str, trust: bytes, source: str | None, interval_ms: int
+    folder: Path,
+    *,
+    fleet: str,
+    device_id: str,
+    broker: str,
+    trust: bytes,
+    source: str | None,
+    interval_ms: int,
 ) -> Path:
     """Write ``agent.toml`` and ``trust.cose``; returns the path of the former."""
     write_atomic(folder / "trust.cose", trust)

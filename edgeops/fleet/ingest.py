@@ -104,7 +104,12 @@ def _state(session: Session, device: Device, state: State, now: float) -> None:
     if state.boot < device.boot:
         count(session, "state of an older boot", device.id)
         return
-    device.boot, device.agent, device.runtime, device.target = state.boot, state.agent, state.runtime, state.target
+    device.boot, device.agent, device.runtime, device.target = (
+        state.boot,
+        state.agent,
+        state.runtime,
+        state.target,
+    )
     device.received_bytes = state.received_bytes
     session.add(device)
     for name, model in state.models.items():

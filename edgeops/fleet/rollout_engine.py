@@ -59,7 +59,9 @@ class Moved:
 Action = Offer | Moved
 
 
-def assign_stages(rollout_id: int, device_ids: Iterable[str], stages: Sequence[int]) -> tuple[DeviceProgress, ...]:
+def assign_stages(
+    rollout_id: int, device_ids: Iterable[str], stages: Sequence[int]
+) -> tuple[DeviceProgress, ...]:
     """Each device's stage, by a hash of device and rollout: stable, unbiased, another order each rollout.
 
     Stage i holds ceil(n * stages[i] / 100) devices together with the stages before it.
@@ -80,14 +82,18 @@ def step(state: RolloutState, heard: Iterable[Heard]) -> tuple[RolloutState, lis
         asked = [d for d in state.devices if d.stage <= state.stage]
         failed = [d for d in asked if d.state == "failed"]
         if failed and len(failed) > state.max_failed_share * len(asked):
-            reason = f"{len(failed)} of {len(asked)} devices failed; the first: {failed[0].reason or 'no reason'}"
+            reason = (
+                f"{len(failed)} of {len(asked)} devices failed; the first: {failed[0].reason or 'no reason'}"
+            )
             return _move(state, "too_many_failures", actions, reason)
         waiting = {d.device_id for d in asked if d.state == "waiting"}
         if waiting:
             actions += [Offer(d.device_id) for d in asked if d.device_id in waiting]
             state = replace(
                 state,
-                devices=tuple(replace(d, state="offered") if d.device_id in waiting else d for d in state.devices),
+                devices=tuple(
+                    replace(d, state="offered") if d.device_id in waiting else d for d in state.devices
+                ),
             )
         if any(d.state == "offered" for d in asked) or waiting:
             break

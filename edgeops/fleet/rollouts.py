@@ -7,7 +7,15 @@ from collections.abc import Callable, Sequence
 from sqlmodel import Session, col, select
 
 from edgeops.core.errors import CheckFailed, NotFoundError
-from edgeops.fleet.rollout_engine import DeviceProgress, Heard, Moved, Offer, RolloutState, assign_stages, step
+from edgeops.fleet.rollout_engine import (
+    DeviceProgress,
+    Heard,
+    Moved,
+    Offer,
+    RolloutState,
+    assign_stages,
+    step,
+)
 from edgeops.registry.tables import Deployment, Device, DeviceModel, ModelVersion, Rollout
 
 FAILED_LIFECYCLES = ("REJECTED", "FAILED", "ROLLED_BACK")
@@ -40,7 +48,8 @@ def start_rollout(
     if not devices:
         words = " and ".join(f"{k}={v}" for k, v in selector.items())
         raise NotFoundError(
-            f"no enrolled device{f' has {words}' if words else ''}", fix="edgeops device list shows what there is"
+            f"no enrolled device{f' has {words}' if words else ''}",
+            fix="edgeops device list shows what there is",
         )
     for older in unfinished(session):
         if (session.get_one(ModelVersion, older.model_version_id)).model == version.model:
@@ -58,7 +67,10 @@ def start_rollout(
     for progress in assign_stages(rollout.id or 0, [d.id for d in devices], stages):
         session.add(
             Deployment(
-                rollout_id=rollout.id or 0, device_id=progress.device_id, stage=progress.stage, state="waiting"
+                rollout_id=rollout.id or 0,
+                device_id=progress.device_id,
+                stage=progress.stage,
+                state="waiting",
             )
         )
     session.flush()
@@ -112,7 +124,9 @@ def _heard(session: Session, version: ModelVersion, rows: dict[str, Deployment])
     """What the devices' own states say about the version."""
     heard = []
     said = session.exec(
-        select(DeviceModel).where(DeviceModel.model == version.model, col(DeviceModel.device_id).in_(list(rows)))
+        select(DeviceModel).where(
+            DeviceModel.model == version.model, col(DeviceModel.device_id).in_(list(rows))
+        )
     )
     for row in said:
         deployment = rows[row.device_id]

@@ -51,7 +51,12 @@ def _of(session: Session, table: Any, version: ModelVersion) -> list[Any]:
 def _dataset(dataset: DatasetVersion | None) -> dict[str, Any] | None:
     if dataset is None:
         return None
-    return {"name": dataset.name, "version": dataset.version, "sha256": dataset.sha256, "parts": dataset.parts}
+    return {
+        "name": dataset.name,
+        "version": dataset.version,
+        "sha256": dataset.sha256,
+        "parts": dataset.parts,
+    }
 
 
 def _run(run: Run | None) -> dict[str, Any] | None:

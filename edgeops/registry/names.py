@@ -48,7 +48,9 @@ def find_device(session: Session, device_id: str) -> Device:
     """A device; raises ``NotFoundError``."""
     found = session.get(Device, device_id)
     if found is None:
-        raise NotFoundError(f"no device {device_id!r}", fix="edgeops device enroll NAME adds one", name=device_id)
+        raise NotFoundError(
+            f"no device {device_id!r}", fix="edgeops device enroll NAME adds one", name=device_id
+        )
     return found
 
 

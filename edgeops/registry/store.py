@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from alembic import command
 from sqlalchemy import Engine, event
 from sqlalchemy.exc import DatabaseError, OperationalError
 from sqlmodel import Session, create_engine
@@ -66,7 +66,9 @@ def open_registry(path: Path, *, create: bool = False) -> Registry:
     than this code.
     """
     if not create and not path.exists():
-        raise RegistryUnreachable(f"no registry at {path}", fix="edgeops init DIR makes a workspace", path=str(path))
+        raise RegistryUnreachable(
+            f"no registry at {path}", fix="edgeops init DIR makes a workspace", path=str(path)
+        )
     engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": BUSY_TIMEOUT_MS / 1000})
     event.listen(engine, "connect", _configure)
     event.listen(engine, "begin", _begin)
@@ -85,7 +87,12 @@ def _configure(connection: Any, record: object) -> None:
     del record
     connection.isolation_level = None  # transactions begin where ``_begin`` says, not where the driver thinks
     cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", f"busy_timeout={BUSY_TIMEOUT_MS}"):
+    for pragma in (
+        "journal_mode=WAL",
+        "synchronous=NORMAL",
+        "foreign_keys=ON",
+        f"busy_timeout={BUSY_TIMEOUT_MS}",
+    ):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 

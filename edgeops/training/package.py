@@ -26,6 +26,7 @@ SELF_TESTS = 8
 # LiteRT's XNNPACK and the reference kernels differ by rounding; a softmax step is 1/256.
 SELF_TEST_TOLERANCE = 3
 MIN_AGENT = (0, 1, 0)
+DEFAULT_TRIAL = Trial(20, 0)
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ def build_package(
     keys: Sequence[Ed25519PrivateKey],
     *,
     chunk_bytes: int = 4096,
-    trial: Trial = Trial(20, 0),
+    trial: Trial = DEFAULT_TRIAL,
     unit: str = "raw",
 ) -> Package:
     """Build, sign and return the package of a model version; deterministic for the same result and keys."""

@@ -73,7 +73,7 @@ def test_the_decoder_and_the_schema_agree_on_required_fields() -> None:
     for cls in WIRE_CLASSES:
         required = [key for key, _, _, needed in fields_of(cls) if needed]
         for key in required:
-            lines = [line for line in wire_cddl().split(f"\n{cddl_name(cls)} = {{")[1].split("\n}")[0].split("\n")]
+            lines = list(wire_cddl().split(f"\n{cddl_name(cls)} = {{")[1].split("\n}")[0].split("\n"))
             assert any(line.startswith(f"  {key} => ") for line in lines)
 
 

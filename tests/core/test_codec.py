@@ -103,10 +103,17 @@ class TestNothingButWireError:
 
     @given(
         item=st.recursive(
-            st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.binary(max_size=5),
+            st.none()
+            | st.booleans()
+            | st.integers()
+            | st.floats()
+            | st.text(max_size=5)
+            | st.binary(max_size=5),
             lambda inner: (
                 st.lists(inner, max_size=4)
-                | st.dictionaries(st.integers(-1, 20) | st.booleans() | st.text(max_size=2), inner, max_size=6)
+                | st.dictionaries(
+                    st.integers(-1, 20) | st.booleans() | st.text(max_size=2), inner, max_size=6
+                )
             ),
             max_leaves=12,
         ),
@@ -117,7 +124,10 @@ class TestNothingButWireError:
 
     @given(
         tag=st.integers(0, 300) | st.integers(0, 2**64 - 1),
-        content=st.integers() | st.text(max_size=9) | st.binary(max_size=9) | st.lists(st.integers(), max_size=3),
+        content=st.integers()
+        | st.text(max_size=9)
+        | st.binary(max_size=9)
+        | st.lists(st.integers(), max_size=3),
     )
     def test_tags_are_refused_whatever_they_hold(self, tag: int, content: object) -> None:
         payload = cbor2.dumps(cbor2.CBORTag(tag, content), canonical=True)
@@ -203,9 +213,11 @@ class TestStrictness:
 class TestUnknownKeys:
     @given(extra=st.dictionaries(st.integers(21, 2**32), st.integers(0, 9) | st.text(max_size=3), max_size=4))
     def test_are_skipped(self, extra: dict[int, object]) -> None:
-        assert decode(Presence, dump({1: 5, 2: True, **extra})[: Presence.MAX_BYTES * 9]) == Presence(5, True) if (
-            len(dump({1: 5, 2: True, **extra})) <= Presence.MAX_BYTES
-        ) else True
+        assert (
+            decode(Presence, dump({1: 5, 2: True, **extra})[: Presence.MAX_BYTES * 9]) == Presence(5, True)
+            if (len(dump({1: 5, 2: True, **extra})) <= Presence.MAX_BYTES)
+            else True
+        )
 
     def test_are_refused_when_the_critical_list_names_them(self) -> None:
         with pytest.raises(WireError, match="30"):
@@ -260,8 +272,7 @@ class TestBounds:
 
     @pytest.mark.parametrize(
         ("key", "value"),
-        [(1, 256), (1, True), (2, 200), (3, 1), (4, "abcde"), (5, b"a"), (6, [1, 2, 3]), (6, 1), (7, {1: 1})]
-        + [(7, []), (8, 1), (8, {}), (8, {1: 256}), (9, -1)],
+        [(1, 256), (1, True), (2, 200), (3, 1), (4, "abcde"), (5, b"a"), (6, [1, 2, 3]), (6, 1), (7, {1: 1}), (7, []), (8, 1), (8, {}), (8, {1: 256}), (9, -1)],
     )
     def test_a_field_out_of_bounds_is_not_read(self, key: int, value: object) -> None:
         with pytest.raises(WireError, match=r"Every\."):

@@ -14,7 +14,9 @@ def subclasses(cls: type[EdgeOpsError]) -> list[type[EdgeOpsError]]:
     return [one for child in cls.__subclasses__() for one in (child, *subclasses(child))]
 
 
-OURS = sorted({c for c in subclasses(EdgeOpsError) if c.__module__ == errors.__name__}, key=lambda c: c.__name__)
+OURS = sorted(
+    {c for c in subclasses(EdgeOpsError) if c.__module__ == errors.__name__}, key=lambda c: c.__name__
+)
 
 
 def drawn() -> dict[str, tuple[str, int | None]]:
@@ -32,7 +34,9 @@ def drawn() -> dict[str, tuple[str, int | None]]:
 
 
 def test_the_tree_drawn_is_the_tree() -> None:
-    assert {name: parent for name, (parent, _) in drawn().items()} == {c.__name__: c.__base__.__name__ for c in OURS}
+    assert {name: parent for name, (parent, _) in drawn().items()} == {
+        c.__name__: c.__base__.__name__ for c in OURS
+    }
 
 
 @pytest.mark.parametrize("cls", OURS, ids=lambda cls: cls.__name__)

@@ -11,7 +11,14 @@ from support.packages import build, image
 
 from edgeops.core.errors import InputError
 from edgeops.core.features.quantize import dequantize, quantize
-from edgeops.core.features.steps import apply_steps, check_input, quantized_input, raw_input, scale_step, undo_steps
+from edgeops.core.features.steps import (
+    apply_steps,
+    check_input,
+    quantized_input,
+    raw_input,
+    scale_step,
+    undo_steps,
+)
 from edgeops.core.manifest import Step
 
 MANIFEST = build().manifest
@@ -83,15 +90,16 @@ class TestCheckInput:
         assert check_input(image(), self.CONTRACT).shape == (8, 8, 1)
         assert check_input(image().tolist(), self.CONTRACT).shape == (8, 8, 1)
 
-    @pytest.mark.parametrize("shape", [(), (64,), (8,), (1, 8, 8), (1, 8, 8, 1), (8, 8, 3), (8, 7), (0,)], ids=str)
+    @pytest.mark.parametrize(
+        "shape", [(), (64,), (8,), (1, 8, 8), (1, 8, 8, 1), (8, 8, 3), (8, 7), (0,)], ids=str
+    )
     def test_another_shape_is_refused_with_both_shapes(self, shape: tuple[int, ...]) -> None:
         with pytest.raises(InputError, match=r"the model takes \(8, 8, 1\)"):
             check_input(np.zeros(shape, np.float32), self.CONTRACT)
 
     @pytest.mark.parametrize(
         "raw",
-        ["text", None, object(), b"bytes", np.zeros((8, 8), bool), np.zeros((8, 8), complex), {"a": 1}]
-        + [np.zeros((8, 8), "datetime64[s]"), [["1"] * 8] * 8],
+        ["text", None, object(), b"bytes", np.zeros((8, 8), bool), np.zeros((8, 8), complex), {"a": 1}, np.zeros((8, 8), "datetime64[s]"), [["1"] * 8] * 8],
         ids=lambda raw: type(raw).__name__,
     )
     def test_another_dtype_is_refused(self, raw: object) -> None:

@@ -34,7 +34,9 @@ def test_every_state_can_be_reached(table: Lifecycle) -> None:
 
 @each
 def test_only_the_named_ends_are_ends(table: Lifecycle) -> None:
-    assert {s for s in table.states if not any(source == s for source, _ in table.transitions)} == ENDS[table.name]
+    assert {s for s in table.states if not any(source == s for source, _ in table.transitions)} == ENDS[
+        table.name
+    ]
 
 
 @each
@@ -81,7 +83,9 @@ class TestUpdate:
 
 
 def test_a_rollout_is_completed_only_when_all_have_confirmed() -> None:
-    assert {row for row, to in ROLLOUT.transitions.items() if to == "COMPLETED"} == {("RUNNING", "all_confirmed")}
+    assert {row for row, to in ROLLOUT.transitions.items() if to == "COMPLETED"} == {
+        ("RUNNING", "all_confirmed")
+    }
 
 
 def test_a_retrain_is_deployed_only_when_it_was_better() -> None:

@@ -40,7 +40,9 @@ class TestSize:
     def test_with_ten_labels_the_core_and_its_envelope_stay_within_2_kb(self) -> None:
         labels = tuple(f"a class with a name of {n:08}" for n in range(10))
         artifact = PACKAGE.manifest.artifacts[0]
-        manifest = replace(PACKAGE.manifest, labels=labels, artifacts=(artifact, replace(artifact, runtime="plan")))
+        manifest = replace(
+            PACKAGE.manifest, labels=labels, artifacts=(artifact, replace(artifact, runtime="plan"))
+        )
         assert len(encode(manifest)) <= 1024
         assert len(seal(manifest, [KEYS[Role.RELEASE]])) <= 2048
 
@@ -93,7 +95,9 @@ class TestOpening:
 
 class TestBlobs:
     @given(blob=st.binary(max_size=3000), chunk_bytes=st.integers(MIN_CHUNK_BYTES, 1000))
-    def test_a_list_of_chunk_digests_where_there_is_more_than_one_chunk(self, blob: bytes, chunk_bytes: int) -> None:
+    def test_a_list_of_chunk_digests_where_there_is_more_than_one_chunk(
+        self, blob: bytes, chunk_bytes: int
+    ) -> None:
         ref, listing = blob_ref(blob, chunk_bytes)
         assert (ref.sha256, ref.size) == (hashlib.sha256(blob).digest(), len(blob))
         pieces = [blob[i * chunk_bytes : (i + 1) * chunk_bytes] for i in range(ref.chunks)]
@@ -115,7 +119,12 @@ class TestBlobs:
 class TestArtifacts:
     @pytest.mark.parametrize(
         ("runtime", "target", "found"),
-        [("tflite", "linux", True), ("tflite", "mps2", False), ("plan", "linux", False), ("plan", "mps2", True)],
+        [
+            ("tflite", "linux", True),
+            ("tflite", "mps2", False),
+            ("plan", "linux", False),
+            ("plan", "mps2", True),
+        ],
     )
     def test_the_one_for_runtime_and_target(self, runtime: str, target: str, found: bool) -> None:
         first = PACKAGE.manifest.artifacts[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import astuple, replace
 from functools import reduce
 from operator import add
@@ -63,7 +64,9 @@ class TestMerging:
 
     @given(parts=st.lists(counters(), min_size=1, max_size=6), data=st.data())
     @settings(max_examples=30)
-    def test_window_to_device_to_fleet_any_number_of_times(self, parts: list[Counters], data: st.DataObject) -> None:
+    def test_window_to_device_to_fleet_any_number_of_times(
+        self, parts: list[Counters], data: st.DataObject
+    ) -> None:
         cut = data.draw(st.integers(0, len(parts)))
         nothing = empty_counters(PLAN)
         shuffled = data.draw(st.permutations(parts))
@@ -109,7 +112,9 @@ class TestBins:
         edges=st.lists(st.integers(-1000, 1000), min_size=11, max_size=11).map(sorted),
         values=st.lists(st.integers(-1100, 1100), min_size=1, max_size=20),
     )
-    def test_below_is_0_above_is_11_and_the_maximum_is_inside(self, edges: list[int], values: list[int]) -> None:
+    def test_below_is_0_above_is_11_and_the_maximum_is_inside(
+        self, edges: list[int], values: list[int]
+    ) -> None:
         for value, found in zip(values, bin_of(edges, np.array(values, np.int64)), strict=True):
             if value < edges[0]:
                 assert found == 0
@@ -129,7 +134,15 @@ class TestBins:
         assert (plan.edges[0], plan.edges[-1]) == (values.min(), values.max())
 
     def test_confidence_has_16_equal_bins_of_the_int8_range(self) -> None:
-        assert [confidence_bin(score) for score in (-128, -113, -112, 0, 111, 112, 127)] == [0, 0, 1, 8, 14, 15, 15]
+        assert [confidence_bin(score) for score in (-128, -113, -112, 0, 111, 112, 127)] == [
+            0,
+            0,
+            1,
+            8,
+            14,
+            15,
+            15,
+        ]
 
     @given(st.integers(0, 2**40))
     def test_latency_buckets_double(self, microseconds: int) -> None:
@@ -181,9 +194,11 @@ def slowly(name: str, image: np.ndarray) -> int:
         return 256 * sum(abs(n * v - total) for v in flat) // n**2
     if name == "contrast":
         return max(flat) - min(flat)
-    differences = [abs(a - b) for row, later in zip(u, u[1:], strict=False) for a, b in _pairs(row, later)]
+    differences = [abs(a - b) for row, later in itertools.pairwise(u) for a, b in _pairs(row, later)]
     if image.ndim >= 2:
-        differences += [abs(a - b) for row in u for x, y in zip(row, row[1:], strict=False) for a, b in _pairs(x, y)]
+        differences += [
+            abs(a - b) for row in u for x, y in itertools.pairwise(row) for a, b in _pairs(x, y)
+        ]
     return 256 * sum(differences) // max(len(differences), 1)
 
 

@@ -26,7 +26,10 @@ def test_chunk_topics(fleet: str, digest: bytes, index: int) -> None:
     assert parse(topics.chunk(fleet, digest.hex(), index)) == ChunkTopic(fleet, digest.hex(), index)
 
 
-@given(st.text(max_size=120) | st.lists(st.sampled_from(["edgeops", "v1", "a", "device", "blob", "+", "#", ""])).map("/".join))
+@given(
+    st.text(max_size=120)
+    | st.lists(st.sampled_from(["edgeops", "v1", "a", "device", "blob", "+", "#", ""])).map("/".join)
+)
 def test_anything_else_is_a_wire_error(text: str) -> None:
     try:
         topic = parse(text)
@@ -41,7 +44,9 @@ def test_names(name: str) -> None:
     assert check_name(name, "device") == name
 
 
-@pytest.mark.parametrize("name", ["", "x" * 65, "-a", ".a", "_a", "a/b", "a+b", "#", "a b", "ä", "a\n", "../a", "a\0"])
+@pytest.mark.parametrize(
+    "name", ["", "x" * 65, "-a", ".a", "_a", "a/b", "a+b", "#", "a b", "ä", "a\n", "../a", "a\0"]
+)
 def test_what_is_no_name_would_break_a_topic_or_a_path(name: str) -> None:
     with pytest.raises(UsageError, match="device"):
         check_name(name, "device")

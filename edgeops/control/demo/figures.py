@@ -11,7 +11,16 @@ from typing import Any
 from sqlmodel import Session, col, select
 
 from edgeops.registry.counts import fact
-from edgeops.registry.tables import Alert, AlertDevice, Deployment, Device, ModelVersion, Retrain, Rollout, Run
+from edgeops.registry.tables import (
+    Alert,
+    AlertDevice,
+    Deployment,
+    Device,
+    ModelVersion,
+    Retrain,
+    Rollout,
+    Run,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +83,11 @@ def detection(session: Session, version: ModelVersion, starts: dict[str, int]) -
 
 
 def summarise(
-    session: Session, entries: list[Entry], first: ModelVersion, second: ModelVersion, seconds: dict[str, float]
+    session: Session,
+    entries: list[Entry],
+    first: ModelVersion,
+    second: ModelVersion,
+    seconds: dict[str, float],
 ) -> dict[str, Any]:
     """The content of ``summary.json``, but for the seed."""
     starts = drift_starts(entries)

@@ -88,7 +88,9 @@ class Processes:
             if process.poll() is not None:
                 log = self._folder / f"{name}.log"
                 lines = log.read_text(errors="replace").strip().splitlines() or ["(its log is empty)"]
-                raise CheckFailed(f"{name} ended with status {process.returncode}: {lines[-1]}", fix=f"read {log}")
+                raise CheckFailed(
+                    f"{name} ended with status {process.returncode}: {lines[-1]}", fix=f"read {log}"
+                )
 
     def stop(self) -> None:
         """Ask all to end, devices first, and wait."""
@@ -106,7 +108,9 @@ class Processes:
 def run_command(arguments: Sequence[str]) -> dict[str, Any]:
     """Run an ``edgeops`` command that prints JSON; its messages and bars go to this terminal."""
     command = [sys.executable, "-m", "edgeops", *arguments, "--json"]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, env=os.environ, check=False)
+    done = subprocess.run(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, env=os.environ, check=False
+    )
     if done.returncode == 130:
         raise KeyboardInterrupt
     if done.returncode != 0:

@@ -14,7 +14,14 @@ from sqlmodel import Session, col, func, select
 from edgeops.control.broker import PrivateBroker
 from edgeops.control.datasets import add_dataset, load_dataset
 from edgeops.control.demo.figures import read_ledger, summarise
-from edgeops.control.demo.scene import QUIET_WINDOWS, SHARDS, Processes, enroll_fleet, make_workspace, run_command
+from edgeops.control.demo.scene import (
+    QUIET_WINDOWS,
+    SHARDS,
+    Processes,
+    enroll_fleet,
+    make_workspace,
+    run_command,
+)
 from edgeops.control.fleet_report import health_rows, write_report
 from edgeops.control.rollout_start import start_in_workspace
 from edgeops.control.workspace import Workspace
@@ -22,7 +29,16 @@ from edgeops.core.errors import CheckFailed
 from edgeops.data.dataset import export_replay
 from edgeops.files import write_atomic
 from edgeops.registry.names import find_model
-from edgeops.registry.tables import Alert, AlertDevice, Deployment, Device, ModelVersion, ReportWindow, Retrain, Rollout
+from edgeops.registry.tables import (
+    Alert,
+    AlertDevice,
+    Deployment,
+    Device,
+    ModelVersion,
+    ReportWindow,
+    Retrain,
+    Rollout,
+)
 
 STEPS = 10
 RECOVERY_WINDOWS = 8
@@ -60,12 +76,10 @@ class Demo:
         """
         began = time.monotonic()
         with ExitStack() as stack:
-            url = self._broker
+            url, kind = self._broker, "given broker"
             if url is None:
                 private = stack.enter_context(PrivateBroker())
-                url, kind = private.url, private.kind
-            else:
-                kind = "given broker"
+                url, kind = private.url, str(private.kind)
             self._workspace = make_workspace(self._root, self._seed, url)
             self._processes = Processes(self._root)
             stack.callback(self._processes.stop)
@@ -113,16 +127,16 @@ class Demo:
 
     def _start(self, url: str, kind: str) -> None:
         with self._phase("start"):
-            self._processes.start("serve", "edgeops", ["serve", "--workspace", str(self._root), "--broker", url])
+            self._processes.start(
+                "serve", "edgeops", ["serve", "--workspace", str(self._root), "--broker", url]
+            )
             enroll_fleet(self._workspace, self._devices, self._seed)
             config = str(self._root / "simulate.toml")
             for shard in range(1, SHARDS + 1):
                 arguments = ["simulate", "--config", config, "--shard", f"{shard}/{SHARDS}"]
                 self._processes.start(f"agents-{shard}", "device_agent", arguments)
             self._wait("births", self._devices, lambda s: (_online(s), "devices online"))
-        self._stage.step(
-            4, "fleet", f"{self._devices} agents in {SHARDS} processes online   {kind} at {url}"
-        )
+        self._stage.step(4, "fleet", f"{self._devices} agents in {SHARDS} processes online   {kind} at {url}")
 
     def _roll_out(self, model: str, phase: str) -> ModelVersion:
         stages = self._workspace.settings.rollout.stages
@@ -147,7 +161,9 @@ class Demo:
         with self._phase("quiet"):
             target = QUIET_WINDOWS * self._devices
             self._wait("windows", target, lambda s: (_windows(s, version, QUIET_WINDOWS), "quiet windows"))
-        self._stage.step(6, "observe", f"{QUIET_WINDOWS} windows per device without labels   alarms {self._alarms()}")
+        self._stage.step(
+            6, "observe", f"{QUIET_WINDOWS} windows per device without labels   alarms {self._alarms()}"
+        )
         self._stage.fleet(health_rows(self._workspace))
 
     def _drift(self, version: ModelVersion) -> None:
@@ -160,7 +176,9 @@ class Demo:
         for row in rows:
             top[row.shifts[0]["signal"]] = top.get(row.shifts[0]["signal"], 0) + 1
         moved = ", ".join(f"{name} on {count}" for name, count in sorted(top.items(), key=lambda kv: -kv[1]))
-        self._stage.step(7, "drift", f"cameras of site north changed   moved most: {moved} of {len(rows)} devices")
+        self._stage.step(
+            7, "drift", f"cameras of site north changed   moved most: {moved} of {len(rows)} devices"
+        )
 
     def _retrain(self) -> ModelVersion:
         with self._phase("capture"):
@@ -198,7 +216,9 @@ class Demo:
         summary = {"seed": self._seed, "devices": self._devices, **summary}
         write_atomic(self._root / "summary.json", (json.dumps(summary, indent=2) + "\n").encode())
         write_report(self._workspace, self._root / "report.html", summary=summary, ledger=entries)
-        self._stage.step(10, "report", f"{self._root / 'report.html'}   figures in {self._root / 'summary.json'}")
+        self._stage.step(
+            10, "report", f"{self._root / 'report.html'}   figures in {self._root / 'summary.json'}"
+        )
         return summary
 
     def _wait(self, title: str, total: int, look: Callable[[Session], tuple[int, str]]) -> None:
@@ -226,7 +246,9 @@ class Demo:
 
 
 def _online(session: Session) -> int:
-    return session.exec(select(func.count()).select_from(Device).where(col(Device.online), Device.boot > 0)).one()
+    return session.exec(
+        select(func.count()).select_from(Device).where(col(Device.online), Device.boot > 0)
+    ).one()
 
 
 def _rollout_progress(session: Session, version: ModelVersion) -> tuple[int, str]:

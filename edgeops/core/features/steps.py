@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeops.core.errors import InputError
-from edgeops.core.manifest import NANO, Manifest, Step, TensorContract
 from edgeops.core.features.quantize import dequantize, quantize
+from edgeops.core.manifest import NANO, Manifest, Step, TensorContract
 
 SCALE = "scale"
 
@@ -50,7 +50,9 @@ def check_input(raw: object, contract: TensorContract) -> NDArray[np.float32]:
     except ValueError as error:
         raise InputError(f"the input is not a regular array: {error}") from error
     if values.dtype.kind not in "iuf":
-        raise InputError(f"the input has dtype {values.dtype}; integers or floats are needed", dtype=str(values.dtype))
+        raise InputError(
+            f"the input has dtype {values.dtype}; integers or floats are needed", dtype=str(values.dtype)
+        )
     shape = tuple(contract.shape)
     if values.shape != shape and shape[-1:] == (1,) and values.shape == shape[:-1]:
         values = values[..., np.newaxis]
@@ -65,7 +67,9 @@ def check_input(raw: object, contract: TensorContract) -> NDArray[np.float32]:
 def quantized_input(manifest: Manifest, raw: object) -> NDArray[np.int8]:
     """What the model gets for one raw input: checked, preprocessed, quantized; int8 of the contract's shape."""
     spec = manifest.input.spec
-    return quantize(apply_steps(manifest.preprocessing, check_input(raw, manifest.input)), spec.scale, spec.zero_point)
+    return quantize(
+        apply_steps(manifest.preprocessing, check_input(raw, manifest.input)), spec.scale, spec.zero_point
+    )
 
 
 def raw_input(manifest: Manifest, quantized: NDArray[np.int8]) -> NDArray[np.float32]:
