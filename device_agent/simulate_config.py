@@ -44,7 +44,7 @@ class SimulationPlan:
     devices: tuple[DevicePlan, ...]
     interval_ms: float = 20.0
     window_inferences: int = 50
-    eval_share: float = 0.4
+    eval_share: float = 0.3
     drift_after_windows: int = 22
 
 

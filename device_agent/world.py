@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-ROTATION_DEGREES = (24.0, 34.0)
-CONTRAST = (0.45, 0.6)
-BLUR_SIGMA = (0.5, 0.75)
+ROTATION_DEGREES = (23.0, 31.0)
+CONTRAST = (0.5, 0.62)
+BLUR_SIGMA = (0.5, 0.68)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from edgeops import __version__
 from edgeops.cli import broker, data, demo, device, doctor, drift, fleet, init, key, model, retrain, rollout
 from edgeops.cli import serve as serve_command
 from edgeops.cli import train as train_command
-from edgeops.core.errors import EdgeOpsError, exit_code_of
+from edgeops.core.errors import EdgeOpsError, ExitCode, exit_code_of
 
 app = typer.Typer(
     name="edgeops",
@@ -70,6 +70,10 @@ def run() -> None:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(int(exit_code_of(KeyboardInterrupt())))
+    except SystemExit as end:
+        if end.code == int(ExitCode.INTERRUPTED):  # typer has taken the interrupt, and says nothing
+            print("interrupted", file=sys.stderr)
+        raise
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)

@@ -13,7 +13,7 @@ from edgeops.core.codec import decode
 from edgeops.core.counters import counters_of
 from edgeops.core.errors import WireError
 from edgeops.core.messages import Report
-from edgeops.core.observe import Counters, ObservePlan
+from edgeops.core.observe import Counters, ObservePlan, empty_counters
 from edgeops.drift.detect import Limits
 from edgeops.drift.watch import Alarm, DeviceDrift, WindowSeen, observe
 from edgeops.registry.counts import count
@@ -47,6 +47,12 @@ class DriftWatch:
         alarm = self._judge(session, key, version, report)
         return self._record(session, key, version, report, alarm, now) if alarm else None
 
+    def forget(self) -> None:
+        """What was seen was not committed: each state is rebuilt from the registry at its next window."""
+        self._states.clear()
+        self._burn_in.clear()
+        self._plans.clear()
+
     def _replay(self, session: Session, key: Key, version: ModelVersion, before: Report) -> None:
         """Bring a device's state to where it was: its last windows of this version, alarms already told."""
         self._states[key] = DeviceDrift()
@@ -62,11 +68,12 @@ class DriftWatch:
 
     def _judge(self, session: Session, key: Key, version: ModelVersion, report: Report) -> Alarm | None:
         counters = counters_of(report)
-        plan = self._plan(session, key, version, report, counters)
-        if plan is None:
-            return None
         window = WindowSeen(report.sequence, report.boot, counters, report.trial, report.manifest)
         try:
+            counters + empty_counters(self._shelf.plan(key[1]))  # raises when bins or shapes are not the plan's
+            plan = self._plan(session, key, version, report, counters)
+            if plan is None:
+                return None
             self._states[key], alarm = observe(self._states[key], plan, window, self._limits)
         except WireError as error:
             count(session, "report with other bins", key[0], error.message)

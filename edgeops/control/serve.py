@@ -84,7 +84,10 @@ class ControlPlane:
             self._take(batch, now)
         if now - self._decided_at >= DECIDE_EVERY_S:
             self._decided_at = now
-            self._decide(now)
+            try:
+                self._decide(now)
+            except StorageError as error:
+                self._tell(f"{error.message}; nothing is decided until it can be")
 
     def close(self) -> None:
         """Stop the worker, say goodbye."""
@@ -119,6 +122,7 @@ class ControlPlane:
         except StorageError as error:
             self._tell(f"{error.message}; {len(batch)} messages wait")
             self._kept = batch[:BATCH]
+            self._watch.forget()  # it has seen windows that were not committed, and will see them again
             return
         self._kept = []
         for device_id, receipt in taken.receipt_messages():

@@ -7,6 +7,7 @@
     |   +-- ConfigError       a key of a file: carries file, key and value
     |   +-- DataError         a dataset that cannot be used
     |   +-- InputError        an input that does not meet a model's contract
+    |   +-- MissingExtra      an optional part is not installed: names the extra
     +-- CheckFailed           a gate or a check said no                           exit 3
     |   +-- GateFailed
     |   +-- TrustError        a signature, a digest or a security counter is wrong
@@ -19,7 +20,6 @@
     +-- InferenceFailed       the interpreter failed on a valid input             exit 1
     +-- LifecycleError        an event that a state table does not allow             exit 1
     +-- WireError             a message that does not decode; never fatal to its receiver
-    +-- MissingExtra          an optional part is not installed: names the extra  exit 2
     +-- StorageError          the disk is full or not writable                    exit 1
 """
 

@@ -56,7 +56,7 @@ def split(items: Items, shares: Mapping[Part, float] = SHARES) -> Parts:
     return _by_digest(item_digests(items.inputs), list(shares.items()))
 
 
-def capture_parts(inputs: Inputs, holdout_share: float = 0.25) -> Parts:
+def capture_parts(inputs: Inputs, holdout_share: float = 0.2) -> Parts:
     """(N,) uint8 codes for captured inputs: ``CAPTURE_HOLDOUT`` for about that share, else ``TRAIN``.
 
     By content too, but not by the fraction that ``split`` took: what devices see are field items, whose

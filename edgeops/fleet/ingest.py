@@ -12,6 +12,7 @@ from sqlmodel import Session, col, select
 from edgeops.core.codec import decode
 from edgeops.core.errors import WireError
 from edgeops.core.messages import (
+    MAX_MODELS,
     Event,
     Labels,
     PredictionId,
@@ -35,6 +36,9 @@ from edgeops.registry.tables import (
     ReportWindow,
 )
 
+# What SQLite's integers hold; the wire's go to 64 bits unsigned.
+MAX_INTEGER = 2**63 - 1
+
 
 @dataclass
 class Taken:
@@ -44,8 +48,11 @@ class Taken:
     windows: list[tuple[str, Report]] = field(default_factory=list)
 
     def receipt_messages(self) -> list[tuple[str, Receipt]]:
-        """One receipt per device and boot."""
-        return [(device, Receipt(boot, dict(models))) for (device, boot), models in self.receipts.items()]
+        """One receipt per device and boot; of more models than a device may run, the first ones only."""
+        return [
+            (device, Receipt(boot, dict(list(models.items())[:MAX_MODELS])))
+            for (device, boot), models in self.receipts.items()
+        ]
 
 
 def take_batch(session: Session, fleet: str, batch: list[Received], now: float) -> Taken:
@@ -110,7 +117,7 @@ def _state(session: Session, device: Device, state: State, now: float) -> None:
         state.runtime,
         state.target,
     )
-    device.received_bytes = state.received_bytes
+    device.received_bytes = min(state.received_bytes, MAX_INTEGER)
     session.add(device)
     for name, model in state.models.items():
         row = session.get(DeviceModel, (device.id, name)) or DeviceModel(

@@ -76,6 +76,8 @@ def assign_stages(
 
 def step(state: RolloutState, heard: Iterable[Heard]) -> tuple[RolloutState, list[Action]]:
     """Take what devices said, then offer, advance, hold or complete. The same input gives the same output."""
+    if state.lifecycle != "RUNNING":
+        return state, []
     state = _take(state, {h.device_id: h for h in heard})
     actions: list[Action] = []
     while state.lifecycle == "RUNNING":
@@ -109,7 +111,8 @@ def _take(state: RolloutState, heard: dict[str, Heard]) -> RolloutState:
     for device in state.devices:
         news = heard.get(device.device_id)
         # A device may have confirmed the version before it was offered here: it runs it, that is enough.
-        if news is not None and (device.state != "waiting" or news.state == "confirmed"):
+        # Confirmed is final: the device's update machine has no way back from it either.
+        if news is not None and (device.state in ("offered", "failed") or news.state == "confirmed"):
             device = replace(device, state=news.state, reason=news.reason)
         devices.append(device)
     return replace(state, devices=tuple(devices))

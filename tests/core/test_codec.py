@@ -272,7 +272,22 @@ class TestBounds:
 
     @pytest.mark.parametrize(
         ("key", "value"),
-        [(1, 256), (1, True), (2, 200), (3, 1), (4, "abcde"), (5, b"a"), (6, [1, 2, 3]), (6, 1), (7, {1: 1}), (7, []), (8, 1), (8, {}), (8, {1: 256}), (9, -1)],
+        [
+            (1, 256),
+            (1, True),
+            (2, 200),
+            (3, 1),
+            (4, "abcde"),
+            (5, b"a"),
+            (6, [1, 2, 3]),
+            (6, 1),
+            (7, {1: 1}),
+            (7, []),
+            (8, 1),
+            (8, {}),
+            (8, {1: 256}),
+            (9, -1),
+        ],
     )
     def test_a_field_out_of_bounds_is_not_read(self, key: int, value: object) -> None:
         with pytest.raises(WireError, match=r"Every\."):

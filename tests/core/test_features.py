@@ -99,7 +99,17 @@ class TestCheckInput:
 
     @pytest.mark.parametrize(
         "raw",
-        ["text", None, object(), b"bytes", np.zeros((8, 8), bool), np.zeros((8, 8), complex), {"a": 1}, np.zeros((8, 8), "datetime64[s]"), [["1"] * 8] * 8],
+        [
+            "text",
+            None,
+            object(),
+            b"bytes",
+            np.zeros((8, 8), bool),
+            np.zeros((8, 8), complex),
+            {"a": 1},
+            np.zeros((8, 8), "datetime64[s]"),
+            [["1"] * 8] * 8,
+        ],
         ids=lambda raw: type(raw).__name__,
     )
     def test_another_dtype_is_refused(self, raw: object) -> None:

@@ -196,9 +196,7 @@ def slowly(name: str, image: np.ndarray) -> int:
         return max(flat) - min(flat)
     differences = [abs(a - b) for row, later in itertools.pairwise(u) for a, b in _pairs(row, later)]
     if image.ndim >= 2:
-        differences += [
-            abs(a - b) for row in u for x, y in itertools.pairwise(row) for a, b in _pairs(x, y)
-        ]
+        differences += [abs(a - b) for row in u for x, y in itertools.pairwise(row) for a, b in _pairs(x, y)]
     return 256 * sum(differences) // max(len(differences), 1)
 
 

@@ -42,7 +42,7 @@ from edgeops.registry.tables import (
 
 STEPS = 10
 RECOVERY_WINDOWS = 8
-PATIENCE_S = 120.0
+PATIENCE_S = 300.0  # a training on a loaded machine takes minutes
 
 
 class Stage(Protocol):
@@ -93,7 +93,6 @@ class Demo:
             second = self._retrain()
             self._await_rollout(second, "rollout_2", 9)
             self._recover(second)
-            self._processes.stop()
             self._seconds["total"] = time.monotonic() - began
             return self._finish(first, second)
 

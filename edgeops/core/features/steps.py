@@ -58,7 +58,8 @@ def check_input(raw: object, contract: TensorContract) -> NDArray[np.float32]:
         values = values[..., np.newaxis]
     if values.shape != shape:
         raise InputError(f"the input has shape {values.shape}; the model takes {shape}", shape=values.shape)
-    result = values.astype(np.float32)
+    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinity, and is refused below
+        result = values.astype(np.float32)
     if not np.isfinite(result).all():
         raise InputError("the input holds NaN or infinity")
     return result

@@ -1,0 +1,145 @@
+"""Write ``tests/vectors/wire/*.json``: what every language must read and write the same.
+
+Run from the repository: ``PYTHONPATH=. python tests/vectors/generate_wire.py``. Deterministic: the same code
+gives the same files, and a test says when they are not current.
+"""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from edgeops.core.codec import Message, encode
+from edgeops.core.messages import (
+    CapturePolicy,
+    Desired,
+    DesiredModel,
+    Event,
+    Labels,
+    ModelState,
+    PredictionId,
+    Presence,
+    Receipt,
+    Report,
+    ReportPolicy,
+    State,
+    Truth,
+)
+from edgeops.core.observe import BINS, FEATURES, ObservePlan, Window, extract, plan_feature
+
+FOLDER = Path(__file__).parent / "wire"
+DIGEST = bytes(range(32))
+PREDICTION = PredictionId(DIGEST[:8], 7, 1234, 56, 9, 15)
+
+
+def sample_messages() -> list[Message]:
+    """One or more of each message that travels alone."""
+    policy = ReportPolicy(50, 60_000, 1000)
+    wanted = DesiredModel(DIGEST, 900, policy, CapturePolicy(250, 100), True)
+    counts = (0, 1, 23, 24, 255, 256, 65_535, 65_536, 2**32 - 1, 0, 0, 0)
+    return [
+        Presence(1, True),
+        Presence(2**32 - 1, False),
+        Desired("plant", "cam-01", 3, {"digits": wanted, "a": DesiredModel()}),
+        State(1, 1, "0.1.0", "ai_edge_litert 2.1", "linux", 2**40, {"digits": ModelState("IDLE", 0)}, 5, 1),
+        Event(1, 2, "digits", 3, "TRIAL", "ROLLED_BACK", "unhealthy", DIGEST, "too many errors: ä", 99),
+        Report(
+            "digits",
+            DIGEST,
+            DIGEST[:8],
+            1,
+            2,
+            1,
+            3,
+            0,
+            1000,
+            10,
+            1,
+            2,
+            (5, 5),
+            counts,
+            counts,
+            10,
+            500,
+            (counts,),
+        ),
+        Receipt(1, {"digits": 17, "a": 0}),
+        Labels("digits", (Truth(PREDICTION.pack(), 3),)),
+    ]
+
+
+def plain(value: object) -> object:
+    """A message as JSON: bytes in hexadecimal, messages as objects."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    return [plain(item) for item in value] if isinstance(value, tuple) else value
+
+
+def counter_cases() -> list[dict[str, object]]:
+    """Windows of known inputs and predictions, and the counters that come of them."""
+    cases: list[dict[str, object]] = []
+    for seed, shape in enumerate([(8, 8, 1), (5, 4, 3), (16, 3), (1, 1, 1)]):
+        rng = np.random.default_rng(seed)
+        reference = rng.integers(-90, 90, (200, *shape)).astype(np.int8)
+        inputs = rng.integers(-128, 128, (40, *shape)).astype(np.int8)
+        inputs[0], inputs[1] = -128, 127
+        values = extract(FEATURES, reference)
+        features = tuple(plan_feature(name, values[:, column]) for column, name in enumerate(FEATURES))
+        plan = ObservePlan(features, (0,) * 16, (1,) * 4, ((0, 0),) * 16)
+        window = Window(plan)
+        predictions = [[n % 4, n % 16, 2**n % 70_000] for n in range(len(inputs))]
+        for image, (predicted, confidence, microseconds) in zip(inputs, predictions, strict=True):
+            window.count_input(image)
+            window.count_prediction(predicted, confidence, microseconds)
+        counters = window.counters()
+        cases.append(
+            {
+                "shape": list(shape),
+                "plan": encode(plan).hex(),
+                "inputs": base64.b64encode(inputs.tobytes()).decode(),
+                "features": extract(FEATURES, inputs).tolist(),
+                "predictions": predictions,
+                "counters": plain(counters),
+            }
+        )
+        assert all(len(feature) == BINS for feature in counters.features)
+    return cases
+
+
+def documents() -> dict[str, object]:
+    """File name to content."""
+    return {
+        "messages": [
+            {"message": type(m).__name__, "hex": encode(m).hex(), "fields": plain(m)}
+            for m in sample_messages()
+        ],
+        "prediction_ids": [
+            {"hex": p.pack().hex(), "fields": plain(p)}
+            for p in (
+                PREDICTION,
+                PredictionId(bytes(8), 0, 0, 0, 0, 0),
+                PredictionId(b"\xff" * 8, *[2**32 - 1] * 2, 65535, 255, 15),
+            )
+        ],
+        "counters": counter_cases(),
+    }
+
+
+def render(document: object) -> str:
+    """The text of a vector file."""
+    return json.dumps(document, indent=1, ensure_ascii=True) + "\n"
+
+
+if __name__ == "__main__":
+    FOLDER.mkdir(exist_ok=True)
+    for name, document in documents().items():
+        (FOLDER / f"{name}.json").write_text(render(document))
