@@ -83,7 +83,7 @@ def take(session, *batch: Received) -> Taken:
 
 
 def committed(taken: Taken, device: str = "a", boot: int = 1) -> int:
-    return dict(((d, r.boot), r) for d, r in taken.receipt_messages())[(device, boot)].committed[MODEL]
+    return {(d, r.boot): r for d, r in taken.receipt_messages()}[(device, boot)].committed[MODEL]
 
 
 class TestReports:
@@ -172,8 +172,6 @@ class TestNobodyKnows:
             "edgeops/v1/plant/trust",
             "edgeops/v1/other/device/a/report",
             "edgeops/v2/plant/device/a/report",
-        ]
-        + [
             f"edgeops/v1/plant/blob/{'0' * 64}/0",
             "edgeops/v1/plant/device/a/secret",
             "edgeops/v1/plant/device/a/desired",

@@ -128,7 +128,7 @@ class TestHeld:
 
 
 def test_a_device_that_runs_the_version_already_is_not_asked_again() -> None:
-    state, actions = step(begin(["a", "b"], (100,)), [Heard("a", "confirmed")])
+    _, actions = step(begin(["a", "b"], (100,)), [Heard("a", "confirmed")])
     assert offered(actions) == ["b"]
 
 

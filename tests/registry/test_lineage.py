@@ -50,7 +50,7 @@ def test_from_data_to_retrain_and_back(session) -> None:
                 dropped=0,
                 counters=b"x",
                 received_at=NOW,
-            )  # fmt: skip
+            )
         )
     alert = Alert(model_version_id=first.id, state="open", opened_at=NOW)
     session.add(alert)
