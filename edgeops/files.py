@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from edgeops.core.errors import StorageError
+from edgeops.core.errors import StorageError, UsageError
 
 
 def write_atomic(path: Path, data: bytes, *, mode: int = 0o644) -> None:
@@ -32,6 +35,24 @@ def write_atomic(path: Path, data: bytes, *, mode: int = 0o644) -> None:
             fix="free disk space or mend the folder's permissions, then try again",
             path=str(path),
         ) from error
+
+
+@contextmanager
+def exclusive(path: Path, holder: str) -> Iterator[None]:
+    """Hold a lock file for as long as the block runs; raises ``UsageError`` when another process holds it.
+
+    The lock ends with the process that holds it, however that ends.
+    """
+    with path.open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UsageError(
+                f"another {holder} is at work here: it holds {path}",
+                fix=f"end the other {holder} first",
+                path=str(path),
+            ) from error
+        yield
 
 
 def read_or_none(path: Path) -> bytes | None:

@@ -1,7 +1,5 @@
 """``edgeops broker``: a private broker for trying out."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 import typer

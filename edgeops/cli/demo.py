@@ -1,7 +1,5 @@
 """``edgeops demo``: the main job on this machine."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any
 
 import typer

@@ -1,7 +1,5 @@
 """``edgeops device``: devices."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 import typer

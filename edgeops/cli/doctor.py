@@ -1,7 +1,5 @@
 """``edgeops doctor``: what is installed, what is in reach."""
 
-from __future__ import annotations
-
 from edgeops.cli.output import Format, JsonOption, OutputOption, WorkspaceOption, chosen, print_rows
 
 

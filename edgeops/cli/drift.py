@@ -1,7 +1,5 @@
 """``edgeops drift``: drift alerts."""
 
-from __future__ import annotations
-
 import typer
 
 from edgeops.cli.output import Format, JsonOption, OutputOption, WorkspaceOption, chosen, print_rows

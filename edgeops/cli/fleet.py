@@ -1,7 +1,5 @@
 """``edgeops fleet``: the fleet's health."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 import typer
@@ -14,6 +12,7 @@ from edgeops.cli.output import (
     ago,
     cell,
     chosen,
+    iso,
     print_json,
     print_rows,
     say,
@@ -38,7 +37,11 @@ def status(
     health = current_health(Workspace(Path(workspace)))
     form = chosen(output, json)
     if form is Format.JSON:
-        print_json(health.as_dict())
+        document = health.as_dict()
+        document["at"] = iso(health.at)
+        for row, known in zip(document["rows"], health.rows, strict=True):
+            row["last_seen_at"] = iso(known.last_seen_at)
+        print_json(document)
         return
     rows = [
         {

@@ -1,7 +1,5 @@
 """``edgeops key``: signing keys."""
 
-from __future__ import annotations
-
 import typer
 
 from edgeops.cli.output import Format, JsonOption, OutputOption, WorkspaceOption, chosen, print_facts, say

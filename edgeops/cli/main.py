@@ -1,7 +1,5 @@
 """The root of the command line: registers the nouns, turns exceptions into exit codes."""
 
-from __future__ import annotations
-
 import os
 import sys
 from typing import Annotated

@@ -1,7 +1,5 @@
 """``edgeops model``: model versions."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 import typer

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import textwrap
 import time
 from collections.abc import Sequence
 from enum import StrEnum
@@ -75,9 +76,30 @@ def print_facts(facts: dict[str, Any], output: Format) -> None:
     if output is Format.CSV:
         _print_csv([facts], list(facts))
         return
-    width = max(len(key) for key in facts)
+    leaves = _leaves(facts)
+    width = max(len(key) for key, _ in leaves)
+    room = max(40, os.get_terminal_size().columns - width - 2) if sys.stdout.isatty() else 0
+    for key, value in leaves:
+        lines = (
+            textwrap.wrap(value, room, break_long_words=False, break_on_hyphens=False) if room else [value]
+        )
+        for index, line in enumerate(lines or [""]):
+            print(f"{key if index == 0 else '':<{width}}  {line}".rstrip())
+
+
+def _leaves(facts: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """Nested facts as lines: a dictionary of plain values is one line, anything deeper is taken apart."""
+    found = []
     for key, value in facts.items():
-        print(f"{key.replace('_', ' '):<{width}}  {cell(value)}")
+        name = f"{prefix}{str(key).replace('_', ' ')}"
+        if isinstance(value, dict) and any(isinstance(v, dict | list) for v in value.values()):
+            found += _leaves(value, f"{name} ")
+        elif isinstance(value, list) and any(isinstance(v, dict) for v in value):
+            for index, item in enumerate(value):
+                found.append((name if index == 0 else "", cell(item)))
+        else:
+            found.append((name, cell(value)))
+    return found
 
 
 def cell(value: Any) -> str:

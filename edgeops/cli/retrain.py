@@ -1,7 +1,5 @@
 """``edgeops retrain``: answering drift."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 import typer

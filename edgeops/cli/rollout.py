@@ -1,7 +1,5 @@
 """``edgeops rollout``: rollouts."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any
 
 import typer

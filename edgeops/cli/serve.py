@@ -1,7 +1,5 @@
 """``edgeops serve``: the control plane."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 import typer
@@ -28,17 +26,22 @@ def serve(
     from edgeops.control.serve import ControlPlane
     from edgeops.control.serve import serve as run
     from edgeops.control.workspace import Workspace
+    from edgeops.files import exclusive
     from edgeops.mqtt import MqttTransport
 
     terminate_as_interrupt()
     opened = Workspace(Path(workspace))
     url = broker or opened.settings.broker
     client = f"edgeops-{opened.settings.fleet}-control-{os.getpid()}"
-    plane = ControlPlane(opened, MqttTransport(url, client), say)
     end = time.monotonic() + seconds if seconds is not None else None
-    try:
-        plane.start()
-        say(f"serving fleet {opened.settings.fleet} on {url}; Ctrl-C ends it")
-        run(plane, lambda: end is not None and time.monotonic() >= end)
-    finally:
-        plane.close()
+    with exclusive(opened.root / "serve.lock", "edgeops serve"):
+        plane = ControlPlane(opened, MqttTransport(url, client), say)
+        try:
+            plane.start()
+            say(f"serving fleet {opened.settings.fleet} on {url}; Ctrl-C ends it")
+            try:
+                run(plane, lambda: end is not None and time.monotonic() >= end)
+            finally:
+                plane.step(0.2)  # what came while it was told to end, such as the goodbyes of devices
+        finally:
+            plane.close()

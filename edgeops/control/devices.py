@@ -68,7 +68,7 @@ def device_facts(workspace: Workspace, device_id: str) -> dict[str, Any]:
         "received_bytes": device.received_bytes,
         "generation": desired.generation if desired else 0,
         "desired": desired.models if desired else {},
-        "models": [row.model_dump(exclude={"device_id"}) for row in models],
+        "models": [row.model_dump(exclude={"device_id", "updated_at"}) for row in models],
         "events": [
             f"{e.model}: {e.source} -> {e.target} ({e.event}{f': {e.reason}' if e.reason else ''})"
             for e in reversed(events)

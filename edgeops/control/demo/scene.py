@@ -93,7 +93,7 @@ class Processes:
                 )
 
     def stop(self) -> None:
-        """Ask all to end, devices first, and wait."""
+        """Ask all to end, the last started first, and wait: the control plane still hears the devices' goodbyes."""
         for name in reversed(list(self._running)):
             process = self._running.pop(name)
             if process.poll() is None:
