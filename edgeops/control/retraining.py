@@ -11,6 +11,7 @@ from sqlmodel import Session, col, func, select
 from edgeops.control.datasets import load_dataset, register_dataset
 from edgeops.control.drift_answer import labelled_samples
 from edgeops.control.plans import PlanShelf
+from edgeops.control.retrain_lock import retrain_lock
 from edgeops.control.training_jobs import Trained, register
 from edgeops.control.workspace import Workspace
 from edgeops.core.errors import DataError, EdgeOpsError, NotFoundError
@@ -58,7 +59,12 @@ def find_retrain(workspace: Workspace, alert_id: int | None) -> Retrain:
 
 
 def run_retrain(workspace: Workspace, retrain_id: int, progress: Progress | None = None) -> Trained:
-    """Carry a retrain out; its row tells the outcome whatever happens."""
+    """Carry a retrain out; its row tells the outcome whatever happens. One at a time in a workspace."""
+    with retrain_lock(workspace):
+        return _run(workspace, retrain_id, progress)
+
+
+def _run(workspace: Workspace, retrain_id: int, progress: Progress | None) -> Trained:
     _move(workspace, retrain_id, "started")
     try:
         trained = _retrain(workspace, retrain_id, progress)

@@ -16,9 +16,10 @@ from sqlmodel import Session, select
 from edgeops.control.drift_answer import DriftAnswer
 from edgeops.control.drift_watch import DriftWatch
 from edgeops.control.plans import PlanShelf
+from edgeops.control.retrain_lock import retrain_lock
 from edgeops.control.workspace import Workspace
 from edgeops.core import topics
-from edgeops.core.errors import StorageError
+from edgeops.core.errors import StorageError, UsageError
 from edgeops.core.lifecycle import RETRAIN
 from edgeops.core.messages import ReportPolicy
 from edgeops.core.signing import Role
@@ -66,6 +67,7 @@ class ControlPlane:
         self._answer = DriftAnswer(self._writer, settings.retrain, settings.capture)
         self._worker: subprocess.Popen[bytes] | None = None
         self._attempts = 0
+        self._stale = True
         self._decided_at = 0.0
         self._kept: list[Received] = []
 
@@ -138,6 +140,12 @@ class ControlPlane:
             for line in self._answer.tick(session, now):
                 self._tell(line)
             self._after_retrains(session, now)
+        # Only what is committed is published: a generation that a device has seen must never be used again.
+        with self._workspace.registry.session() as session:
+            if self._stale:
+                for row in session.exec(select(DesiredState)).all():
+                    row.published = False
+                self._stale = False
             self._publisher.desired(session)
         self._retrain()
 
@@ -151,8 +159,9 @@ class ControlPlane:
         if self._worker is not None:
             if self._worker.poll() is None:
                 return
-            self._worker_ended(self._worker.returncode)
+            self._tell(f"retrain worker ended with status {self._worker.returncode}")
             self._worker = None
+        self._take_up_abandoned()
         with self._workspace.registry.reading() as session:
             ready = session.exec(select(Retrain).where(Retrain.state == "READY")).first()
         if ready is not None:
@@ -165,15 +174,21 @@ class ControlPlane:
             )
             self._tell(f"retrain {ready.id}: started, {ready.samples} labelled samples")
 
-    def _worker_ended(self, status: int) -> None:
-        """A worker that died without an outcome is tried again, a few times."""
-        with self._workspace.registry.session() as session:
-            for retrain in session.exec(select(Retrain).where(Retrain.state == "TRAINING")).all():
-                self._attempts += 1
-                event = "interrupted" if self._attempts < RETRAIN_ATTEMPTS else "failed"
-                retrain.state = RETRAIN.next(retrain.state, event)
-                retrain.reason = f"the worker ended with status {status}"
-                self._tell(f"retrain {retrain.id}: {event}: {retrain.reason}")
+    def _take_up_abandoned(self) -> None:
+        """A retrain whose worker died without an outcome is tried again, a few times."""
+        with self._workspace.registry.reading() as session:
+            training = session.exec(select(Retrain).where(Retrain.state == "TRAINING")).all()
+        if not training:
+            return
+        try:
+            with retrain_lock(self._workspace), self._workspace.registry.session() as session:
+                for row in session.exec(select(Retrain).where(Retrain.state == "TRAINING")).all():
+                    self._attempts += 1
+                    event = "interrupted" if self._attempts < RETRAIN_ATTEMPTS else "failed"
+                    row.state = RETRAIN.next(row.state, event)
+                    self._tell(f"retrain {row.id}: {event}: its worker ended without an outcome")
+        except UsageError:
+            return  # somebody holds the lock: it is being trained right now, by hand or by an earlier worker
 
     def _after_retrains(self, session: Session, now: float) -> None:
         """A better version is rolled out; an answered alert is closed when the rollout is complete."""
@@ -207,9 +222,7 @@ class ControlPlane:
         """A broker that restarted may have lost what was retained."""
         self._publisher.forget()
         self._publisher.trust(self._workspace.trust[1])
-        with self._workspace.registry.session() as session:
-            for row in session.exec(select(DesiredState)).all():
-                row.published = False
+        self._stale = True
 
 
 def serve(plane: ControlPlane, stop: Callable[[], bool]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import tomllib
 from dataclasses import dataclass, field
@@ -145,7 +146,8 @@ def _checked(value: Any, kind: str, where: str, file: str, key: str) -> Any:
 
 def render_settings(settings: Settings) -> str:
     """The settings as TOML, every key present, so that a person sees what there is."""
-    lines = [f'fleet = "{settings.fleet}"', f'broker = "{settings.broker}"']
+    # a JSON string is a TOML basic string too
+    lines = [f"fleet = {json.dumps(settings.fleet)}", f"broker = {json.dumps(settings.broker)}"]
     for name in _SECTIONS:
         lines += ["", f"[{name}]"]
         section = getattr(settings, name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json  # a JSON string is a TOML basic string too
 from pathlib import Path
 
 from sqlmodel import Session
@@ -40,14 +41,14 @@ def write_agent_files(
     """Write ``agent.toml`` and ``trust.cose``; returns the path of the former."""
     write_atomic(folder / "trust.cose", trust)
     lines = [
-        f'fleet = "{fleet}"',
-        f'device = "{device_id}"',
-        f'broker = "{broker}"',
+        f"fleet = {json.dumps(fleet)}",
+        f"device = {json.dumps(device_id)}",
+        f"broker = {json.dumps(broker)}",
         'data = "data"',
         'trust = "trust.cose"',
     ]
     if source is not None:
-        lines += [f'source = "{source}"', f"interval_ms = {interval_ms}"]
+        lines += [f"source = {json.dumps(source)}", f"interval_ms = {interval_ms}"]
     path = folder / "agent.toml"
     write_atomic(path, ("\n".join(lines) + "\n").encode())
     return path
