@@ -27,6 +27,7 @@ from device_agent.inference import installed_runtime
 from device_agent.model_host import AGENT_VERSION, Boot, ModelHost
 from device_agent.observing import Observing
 from device_agent.report_queue import ReportQueue
+from device_agent.resend import Resend
 from device_agent.uplink import Uplink
 from edgeops.core.codec import decode
 from edgeops.core.errors import (
@@ -39,6 +40,7 @@ from edgeops.core.errors import (
 )
 from edgeops.core.features.steps import quantized_input
 from edgeops.core.messages import (
+    MAX_MODELS,
     Desired,
     DesiredModel,
     Labels,
@@ -55,7 +57,6 @@ from edgeops.core.transport import Transport
 
 LABEL_BATCH = 64
 MAX_SAMPLE_BYTES = 65_000
-RESEND_MS = 15_000
 CONNECT_RETRY_MS = 5_000
 POLL_EVERY_MS = 20
 
@@ -111,7 +112,7 @@ class Agent:
         self._dropped_labels = 0
         self._connect_at = 0
         self._last_poll = -POLL_EVERY_MS
-        self._last_resend = 0
+        self._resend = Resend()
         self._offline_reason = ""
         self._published: tuple[object, ...] | None = None
         self._asked: set[Chunk] = set()
@@ -221,15 +222,17 @@ class Agent:
             self._take(*incoming)
         now = self._last_poll = self._now()
         for entry in self._models.values():
-            entry.host.tick(now)
+            entry.host.tick(now, self._uplink.online)
             self._after(entry)
         if self._uplink.take_reconnected():
-            self._published, self._last_resend = None, now - RESEND_MS  # what waits is sent now
+            self._published = None
+            self._resend.reconnected(now, self._queue.keys)
             self._uplink.send(Kind.PRESENCE, Presence(self._boot.number, True))
-        if len(self._queue) and now - self._last_resend >= RESEND_MS and self._uplink.online:
-            self._last_resend = now
-            for report in self._queue.waiting():
-                self._send_report(report)
+        if self._uplink.online:
+            for key in self._resend.take(now, self._queue.keys):
+                report = self._queue.load(key)
+                if report is not None:
+                    self._send_report(report)
         self._ask_for_chunks()
         self._publish_state()
 
@@ -309,7 +312,8 @@ class Agent:
             elif kind is Kind.DESIRED:
                 self._take_desired(payload, stored=False)
             elif kind is Kind.RECEIPT:
-                self._queue.acknowledge(decode(Receipt, payload))
+                if self._queue.acknowledge(decode(Receipt, payload)):
+                    self._resend.progressed(self._now())
             elif isinstance(kind, tuple):
                 self._take_chunk(kind, payload)
         except EdgeOpsError as error:
@@ -361,6 +365,8 @@ class Agent:
             return
         for name in desired.models:
             check_name(name, "model")
+        if len(self._models.keys() | desired.models.keys()) > MAX_MODELS:
+            raise InputError(f"more than {MAX_MODELS} models are desired of a device that has others already")
         self._generation = desired.generation
         if not stored:
             self._store(lambda: self._disk.save_desired(envelope))
@@ -392,7 +398,7 @@ class Agent:
         if report is not None:
             report = replace(report, oldest=self._queue.oldest(report.boot, report.model) or report.sequence)
             if not len(self._queue):
-                self._last_resend = self._now()
+                self._resend.progressed(self._now())
             try:
                 self._queue.put(report)
             except StorageError as error:

@@ -136,9 +136,11 @@ class ModelHost:
             except (BadChunk, StorageError) as error:
                 self._apply(Refused("failed", str(error)))
 
-    def tick(self, now_ms: int) -> None:
+    def tick(self, now_ms: int, online: bool = True) -> None:
         """Let time pass: back-off that is over, downloads that stall, a disk that has room again."""
         self._now = now_ms
+        if not online:
+            self._last_progress = now_ms  # no chunk can come: that is no failure of the update
         if self._unsaved_since is not None:
             self._save_again()
         if self._retry_at is not None and now_ms >= self._retry_at:

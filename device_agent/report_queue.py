@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,16 +74,23 @@ class ReportQueue:
             raise
         self._keys.append(key)
 
+    @property
+    def keys(self) -> Sequence[ReportKey]:
+        """The reports that wait, oldest first."""
+        return self._keys
+
+    def load(self, key: ReportKey) -> Report | None:
+        """A report that waits; None when it is damaged on disk: it is then dropped and counted."""
+        try:
+            return decode(Report, (self._folder / key.name).read_bytes())
+        except (OSError, WireError):
+            self._remove(key)
+            self.dropped += 1
+            return None
+
     def waiting(self) -> list[Report]:
-        """All reports that wait, oldest first; one that is damaged on disk is dropped and counted."""
-        reports = []
-        for key in list(self._keys):
-            try:
-                reports.append(decode(Report, (self._folder / key.name).read_bytes()))
-            except (OSError, WireError):
-                self._remove(key)
-                self.dropped += 1
-        return reports
+        """All reports that wait, oldest first."""
+        return [report for key in list(self._keys) if (report := self.load(key)) is not None]
 
     def acknowledge(self, receipt: Receipt) -> int:
         """Drop what the receipt covers; returns how many."""

@@ -14,6 +14,7 @@ from edgeops.core.lifecycle import UPDATE
 UNDECIDED = frozenset({"OFFERED", "DOWNLOADING", "VERIFYING", "STAGED", "SHADOWING", "TRIAL"})
 MAX_TRIAL_BOOTS = 2  # a trial that was cut off in this many starts of the agent is an unhealthy one
 FIRST_RETRY_MS = 5_000
+MAX_VERIFY_BOOTS = 3  # a model that ends the agent when it is opened must not end it for ever
 LAST_RETRY_MS = 3_600_000
 
 
@@ -185,10 +186,20 @@ def _offer(state: UpdateState, offer: Offer) -> tuple[UpdateState, list[Action]]
     if undecided:
         state, actions = _move(state, "superseded", candidate=None, retry=False)
         actions.append(DropCandidate())
+    if offer.manifest == state.refused and state.lifecycle == "SUPERSEDED":
+        # The control side must hear that it is refused, and not wait for it.
+        state, again = _move(replace(state, candidate=offer.manifest), "offered")
+        state, no = _refused(state, "rejected", "it was rejected or rolled back before")
+        return state, [*actions, *(a for a in again if isinstance(a, Transition)), *no]
     if offer.manifest in (state.confirmed, state.refused):
         return replace(state, retry=False), actions
     state = replace(
-        state, candidate=offer.manifest, candidate_bytes=offer.manifest_bytes, attempts=0, retry=False
+        state,
+        candidate=offer.manifest,
+        candidate_bytes=offer.manifest_bytes,
+        attempts=0,
+        retry=False,
+        trial_boots=0,
     )
     state, more = _move(state, "offered")
     return state, actions + more
@@ -201,7 +212,10 @@ def _restarted(state: UpdateState) -> tuple[UpdateState, list[Action]]:
         return state, []
     if state.lifecycle == "TRIAL" and state.trial_boots >= MAX_TRIAL_BOOTS:
         return _roll_back(state, "the agent did not survive its trial")
-    return _move(state, "restarted", trial_boots=min(state.trial_boots + (state.lifecycle == "TRIAL"), 255))
+    if state.lifecycle == "VERIFYING" and state.trial_boots + 1 >= MAX_VERIFY_BOOTS:
+        return _refused(state, "rejected", "the agent did not survive opening it")
+    cut = state.lifecycle in ("VERIFYING", "TRIAL")
+    return _move(state, "restarted", trial_boots=min(state.trial_boots + cut, 255))
 
 
 def _damaged(state: UpdateState, manifest: bytes) -> UpdateState:
@@ -222,7 +236,7 @@ def _refused(state: UpdateState, event: str, reason: str) -> tuple[UpdateState, 
         moved, actions = _move(state, event, reason, candidate=None, refused=state.candidate)
         return moved, [*actions, DropCandidate()]
     attempts = min(state.attempts + 1, 60_000)
-    moved, actions = _move(state, event, reason, attempts=attempts, retry=True)
+    moved, actions = _move(state, event, reason, attempts=attempts, retry=True, trial_boots=0)
     return moved, [*actions, DropCandidate(), RetryIn(retry_delay_ms(attempts))]
 
 

@@ -1,6 +1,6 @@
 """``python -m edgeops`` is the ``edgeops`` command."""
 
-from edgeops.cli.main import run
+from edgeops.cli.entry import run
 
 if __name__ == "__main__":
     run()

@@ -65,9 +65,9 @@ def status(
         "wanted",
         "confirmed",
         "accuracy",
+        "why",
         "confidence",
         "p95_us",
-        "why",
     ]
     print_rows(rows, columns, form, "no devices yet; edgeops device enroll NAME adds one")
     if form is Format.TABLE:

@@ -54,7 +54,12 @@ def start(
     chosen_stages = parse_stages(stages) if stages else opened.settings.rollout.stages
     if dry_run:
         plan = plan_rollout(opened, model, selector)
-        print_rows(plan, ["device", "target", "has"], Format.JSON if json else Format.TABLE, "no device")
+        print_rows(
+            plan,
+            ["device", "connection", "target", "has"],
+            Format.JSON if json else Format.TABLE,
+            "no device",
+        )
         return
     facts = start_in_workspace(opened, model, selector, chosen_stages)
     if json:

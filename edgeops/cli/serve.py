@@ -37,6 +37,7 @@ def serve(
     with exclusive(opened.root / "serve.lock", "edgeops serve"):
         plane = ControlPlane(opened, MqttTransport(url, client), say)
         try:
+            say(f"connecting to {url}")
             plane.start()
             say(f"serving fleet {opened.settings.fleet} on {url}; Ctrl-C ends it")
             try:

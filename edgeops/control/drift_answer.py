@@ -20,12 +20,21 @@ from edgeops.registry.tables import (
     Retrain,
 )
 
+SILENCE_S = 600.0  # an alarmed device that reports no window for so long does not keep the others waiting
+
 
 class DriftAnswer:
     """Looks at every open alert, decides (``edgeops.drift.policy``) and acts through desired states."""
 
-    def __init__(self, writer: DesiredWriter, retrain: RetrainSettings, capture: CaptureSettings) -> None:
+    def __init__(
+        self,
+        writer: DesiredWriter,
+        retrain: RetrainSettings,
+        capture: CaptureSettings,
+        silence_s: float = SILENCE_S,
+    ) -> None:
         self._writer = writer
+        self._silence_s = silence_s
         self._settings = retrain
         self._capture = capture
         self._policy = RetrainPolicy(
@@ -43,7 +52,7 @@ class DriftAnswer:
             version = session.get_one(ModelVersion, alert.model_version_id)
             if session.exec(select(Retrain).where(Retrain.alert_id == alert.id)).first() is not None:
                 continue
-            decision = decide(self._policy, self._evidence(session, alert, version))
+            decision = decide(self._policy, self._evidence(session, alert, version, now))
             if decision.kind == "collect":
                 self._collect(session, alert, version)
             elif decision.kind == "retrain" and self._settings.automatic:
@@ -73,14 +82,14 @@ class DriftAnswer:
                 session.add(row)
         session.flush()
 
-    def _evidence(self, session: Session, alert: Alert, version: ModelVersion) -> Evidence:
+    def _evidence(self, session: Session, alert: Alert, version: ModelVersion, now: float) -> Evidence:
         fleet = session.exec(
             select(func.count())
             .select_from(DeviceModel)
             .where(DeviceModel.model == version.model, DeviceModel.confirmed == version.manifest_sha256)
         ).one()
         rows = _devices(session, alert)
-        alarmed = {row.device_id: _facts(session, row, version) for row in rows}
+        alarmed = {row.device_id: _facts(session, row, version, now - self._silence_s) for row in rows}
         return Evidence(max(fleet, len(alarmed)), alarmed, len(labelled_samples(session, version)))
 
     def _want_retrain(
@@ -118,17 +127,23 @@ def _devices(session: Session, alert: Alert) -> list[AlertDevice]:
     return list(session.exec(query))
 
 
-def _facts(session: Session, row: AlertDevice, version: ModelVersion) -> AlarmFacts:
+def _facts(session: Session, row: AlertDevice, version: ModelVersion, silent_since: float) -> AlarmFacts:
     of_device = (
         select(func.count())
         .select_from(ReportWindow)
         .where(ReportWindow.device_id == row.device_id, ReportWindow.manifest == version.manifest_sha256)
     )
-    later = (ReportWindow.boot > row.boot) | (
+    # Boots have no order that could be relied on: they begin anew where a disk was wiped.
+    later = ((ReportWindow.boot != row.boot) & (ReportWindow.received_at > row.raised_at)) | (
         (ReportWindow.boot == row.boot) & (ReportWindow.sequence > row.sequence)
     )
     since = session.exec(of_device.where(later)).one()
     under = 0
     if row.capture_generation is not None:
         under = session.exec(of_device.where(ReportWindow.generation >= row.capture_generation)).one()
-    return AlarmFacts(since, under)
+    latest = session.exec(
+        select(func.max(ReportWindow.received_at)).where(
+            ReportWindow.device_id == row.device_id, ReportWindow.manifest == version.manifest_sha256
+        )
+    ).one()
+    return AlarmFacts(since, under, silent=latest is None or latest < silent_since)

@@ -11,14 +11,14 @@ from sqlmodel import Session, col, select
 from edgeops.control.plans import PlanShelf
 from edgeops.core.codec import decode
 from edgeops.core.counters import counters_of
-from edgeops.core.errors import WireError
+from edgeops.core.errors import NotFoundError, TrustError, WireError
 from edgeops.core.messages import Report
 from edgeops.core.observe import Counters, ObservePlan, empty_counters
 from edgeops.drift.detect import Limits
 from edgeops.drift.watch import Alarm, DeviceDrift, WindowSeen, observe
 from edgeops.registry.counts import count
 from edgeops.registry.names import model_of_manifest
-from edgeops.registry.tables import Alert, AlertDevice, ModelVersion, ReportWindow
+from edgeops.registry.tables import Alert, AlertDevice, Device, ModelVersion, ReportWindow
 
 BURN_IN_WINDOWS = 4
 REPLAYED_WINDOWS = 12
@@ -44,6 +44,8 @@ class DriftWatch:
             return None
         if key not in self._states:
             self._replay(session, key, version, report)
+        elif report.boot < self._states[key].last[0] and _boot_of(session, device_id) == report.boot:
+            self._states[key] = DeviceDrift()  # its disk was wiped: its boots are counted anew
         alarm = self._judge(session, key, version, report)
         return self._record(session, key, version, report, alarm, now) if alarm else None
 
@@ -54,17 +56,27 @@ class DriftWatch:
         self._plans.clear()
 
     def _replay(self, session: Session, key: Key, version: ModelVersion, before: Report) -> None:
-        """Bring a device's state to where it was: its last windows of this version, alarms already told."""
+        """Bring a device's state to where it was: what it learned first, its last windows, whether it alarmed."""
         self._states[key] = DeviceDrift()
-        query = (
-            select(ReportWindow)
-            .where(ReportWindow.device_id == key[0], ReportWindow.manifest == key[1])
-            .order_by(col(ReportWindow.id).desc())
-            .limit(REPLAYED_WINDOWS)
-        )
-        for row in reversed(session.exec(query).all()):
-            if (row.boot, row.sequence) < (before.boot, before.sequence):
+        of_key = select(ReportWindow).where(ReportWindow.device_id == key[0], ReportWindow.manifest == key[1])
+        this = session.exec(
+            of_key.where(ReportWindow.boot == before.boot, ReportWindow.sequence == before.sequence)
+        ).first()
+        earlier = of_key.where(col(ReportWindow.id) < this.id) if this is not None and this.id else of_key
+        learned = 0  # the last window that the device's own reference was made of: it is not judged
+        if _drifted_under_parent(session, key[0], version):
+            for row in session.exec(earlier.order_by(col(ReportWindow.id))):
                 self._judge(session, key, version, decode(Report, row.counters))
+                learned = row.id or 0
+                if key in self._plans:
+                    break
+        latest = earlier.where(col(ReportWindow.id) > learned)
+        latest = latest.order_by(col(ReportWindow.id).desc()).limit(REPLAYED_WINDOWS)
+        for row in reversed(session.exec(latest).all()):
+            self._judge(session, key, version, decode(Report, row.counters))
+        # A replay that begins in the middle may see an alarm that never was, or miss one: the registry knows.
+        alarmed = _has_alarmed(session, key[0], version.id)
+        self._states[key] = replace(self._states[key], alarmed=alarmed)
 
     def _judge(self, session: Session, key: Key, version: ModelVersion, report: Report) -> Alarm | None:
         counters = counters_of(report)
@@ -78,6 +90,9 @@ class DriftWatch:
             self._states[key], alarm = observe(self._states[key], plan, window, self._limits)
         except WireError as error:
             count(session, "report with other bins", key[0], error.message)
+            return None
+        except (NotFoundError, TrustError) as error:  # the blob store lost the plan: ingest goes on
+            count(session, "report that cannot be judged", key[0], error.message)
             return None
         return alarm
 
@@ -146,11 +161,18 @@ def relearned(plan: ObservePlan, counters: Counters) -> ObservePlan:
 
 
 def _drifted_under_parent(session: Session, device_id: str, version: ModelVersion) -> bool:
-    if version.parent_id is None:
-        return False
+    return version.parent_id is not None and _has_alarmed(session, device_id, version.parent_id)
+
+
+def _boot_of(session: Session, device_id: str) -> int | None:
+    device = session.get(Device, device_id)
+    return device.boot if device is not None else None
+
+
+def _has_alarmed(session: Session, device_id: str, version_id: int | None) -> bool:
     query = (
         select(AlertDevice)
         .join(Alert, col(Alert.id) == col(AlertDevice.alert_id))
-        .where(Alert.model_version_id == version.parent_id, AlertDevice.device_id == device_id)
+        .where(Alert.model_version_id == version_id, AlertDevice.device_id == device_id)
     )
     return session.exec(query).first() is not None

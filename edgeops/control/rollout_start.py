@@ -12,7 +12,7 @@ from edgeops.control.workspace import Workspace
 from edgeops.core.errors import NotFoundError, UsageError
 from edgeops.fleet.rollouts import select_devices, start_rollout
 from edgeops.registry.names import find_model
-from edgeops.registry.tables import Deployment, DeviceModel, ModelVersion, Rollout
+from edgeops.registry.tables import Deployment, Device, DeviceModel, ModelVersion, Rollout
 
 
 def parse_stages(text: str) -> tuple[int, ...]:
@@ -54,6 +54,7 @@ def plan_rollout(workspace: Workspace, model: str, selector: dict[str, str]) -> 
             rows.append(
                 {
                     "device": device.id,
+                    "connection": connection(device),
                     "target": device.target or "not seen yet",
                     "has": _version_of(session, has.confirmed if has else None),
                 }
@@ -79,9 +80,27 @@ def rollout_facts(workspace: Workspace, rollout_id: int) -> dict[str, Any]:
             .order_by(col(Deployment.stage), col(Deployment.device_id))
         ).all()
         devices = [
-            {"device": d.device_id, "stage": d.stage + 1, "state": d.state, "reason": d.reason} for d in rows
+            {
+                "device": d.device_id,
+                "stage": d.stage + 1,
+                "state": d.state,
+                "reason": d.reason or _waits_for(session.get_one(Device, d.device_id), d.state),
+            }
+            for d in rows
         ]
         return {**_facts(session, rollout), "reason": rollout.reason, "devices": devices}
+
+
+def connection(device: Device) -> str:
+    """``online``, ``offline``, or ``never`` when nothing was heard of it yet."""
+    return "online" if device.online else ("offline" if device.last_seen_at else "never")
+
+
+def _waits_for(device: Device, state: str) -> str | None:
+    """Why an offered device has not answered, where that is known."""
+    if state != "offered" or device.online:
+        return None
+    return "not online" if device.last_seen_at else "never seen: start its agent, or roll out with --where"
 
 
 def _facts(session: Session, rollout: Rollout) -> dict[str, Any]:

@@ -11,16 +11,23 @@ import sys
 import time
 from collections.abc import Callable
 
-from sqlmodel import Session, select
+from sqlmodel import Session, col, select
 
-from edgeops.control.drift_answer import DriftAnswer
+from edgeops.control.drift_answer import SILENCE_S, DriftAnswer
 from edgeops.control.drift_watch import DriftWatch
 from edgeops.control.plans import PlanShelf
 from edgeops.control.retrain_lock import retrain_lock
 from edgeops.control.workspace import Workspace
 from edgeops.core import topics
-from edgeops.core.errors import StorageError, UsageError
-from edgeops.core.lifecycle import RETRAIN
+from edgeops.core.errors import (
+    EdgeOpsError,
+    NotFoundError,
+    StorageError,
+    TrustError,
+    UnreachableError,
+    UsageError,
+)
+from edgeops.core.lifecycle import RETRAIN, ROLLOUT
 from edgeops.core.messages import ReportPolicy
 from edgeops.core.signing import Role
 from edgeops.core.topics import Kind
@@ -34,6 +41,7 @@ from edgeops.registry.tables import Alert, DesiredState, ModelVersion, Retrain, 
 
 LISTENED = (Kind.PRESENCE, Kind.STATE, Kind.EVENT, Kind.REPORT, Kind.LABEL, Kind.SAMPLE)
 BATCH = 100  # the write lock is held for so many messages at most: others want it too
+MAX_KEPT = 10_000  # messages that wait for a registry that cannot be written
 RETRAIN_ATTEMPTS = 3
 DECIDE_EVERY_S = 0.25
 
@@ -64,9 +72,12 @@ class ControlPlane:
         self._watch = DriftWatch(
             PlanShelf(workspace.blobs), Limits(drift.alpha, drift.distance, drift.min_inputs)
         )
-        self._answer = DriftAnswer(self._writer, settings.retrain, settings.capture)
+        silence_s = max(SILENCE_S, 3 * report.interval_ms / 1000)
+        self._answer = DriftAnswer(self._writer, settings.retrain, settings.capture, silence_s)
         self._worker: subprocess.Popen[bytes] | None = None
-        self._attempts = 0
+        self._worker_for: int | None = None  # the retrain that the worker was started for
+        self._attempts: dict[int, int] = {}  # per retrain, how often its worker ended without an outcome
+        self._troubles: dict[str, str] = {}
         self._stale = True
         self._decided_at = 0.0
         self._kept: list[Received] = []
@@ -88,15 +99,26 @@ class ControlPlane:
             self._decided_at = now
             try:
                 self._decide(now)
-            except StorageError as error:
-                self._tell(f"{error.message}; nothing is decided until it can be")
+                self._trouble("decide")
+            except (StorageError, UnreachableError) as error:
+                self._trouble("decide", f"{error.message}; nothing is decided until it can be")
 
     def close(self) -> None:
         """Stop the worker, say goodbye."""
         if self._worker is not None and self._worker.poll() is None:
             self._worker.terminate()
-            self._worker.wait(10)
+            try:
+                self._worker.wait(10)
+            except subprocess.TimeoutExpired:
+                self._worker.kill()  # its retrain is taken up again by the next serve
+                self._worker.wait()
         self._transport.close()
+
+    def _trouble(self, where: str, line: str | None = None) -> None:
+        """Tell once what would be told again at every turn for as long as it lasts; None when it is over."""
+        if line is not None and self._troubles.get(where) != line:
+            self._tell(line)
+        self._troubles[where] = line or ""
 
     def _drain(self, timeout: float) -> list[Received]:
         batch: list[Received] = []
@@ -111,7 +133,7 @@ class ControlPlane:
         return batch
 
     def _take(self, batch: list[Received], now: float) -> None:
-        """Commit a batch, then receipt it. A full disk keeps the batch for the next turn, unreceipted."""
+        """Commit a batch, then receipt it. While the registry cannot be written it waits, unreceipted."""
         fleet = self._workspace.settings.fleet
         taken = Taken()
         try:
@@ -121,33 +143,70 @@ class ControlPlane:
                     alert = self._watch.seen(session, device_id, report, now)
                     if alert is not None:
                         self._tell(f"alert {alert.id}: {device_id} drifted in window {report.sequence}")
-        except StorageError as error:
-            self._tell(f"{error.message}; {len(batch)} messages wait")
-            self._kept = batch[:BATCH]
+        except (StorageError, UnreachableError) as error:
+            self._trouble("take", f"{error.message}; messages wait")
+            # Reports come again until they are receipted; nobody sends the others twice.
+            later = [
+                message for message in batch[BATCH:] if not message.topic.endswith(f"/{Kind.REPORT.value}")
+            ]
+            self._kept = (batch[:BATCH] + later)[:MAX_KEPT]
             self._watch.forget()  # it has seen windows that were not committed, and will see them again
             return
         self._kept = []
-        for device_id, receipt in taken.receipt_messages():
-            self._publisher.receipt(device_id, receipt)
+        self._trouble("take")
+        try:
+            for device_id, receipt in taken.receipt_messages():
+                self._publisher.receipt(device_id, receipt)
+        except UnreachableError as error:
+            # The devices send these reports again, and get their receipts then.
+            self._trouble("take", error.message)
 
     def _decide(self, now: float) -> None:
         with self._workspace.registry.session() as session:
             for rollout in unfinished(session):
                 if rollout.state == "RUNNING":
-                    for move in advance(session, rollout, lambda d, v: self._offer(session, d, v), now):
-                        why = f": {move.reason}" if move.reason else ""
-                        self._tell(f"rollout {rollout.id}: {move.event}, stage {move.stage + 1}{why}")
+                    self._advance(session, rollout, now)
             for line in self._answer.tick(session, now):
                 self._tell(line)
             self._after_retrains(session, now)
-        # Only what is committed is published: a generation that a device has seen must never be used again.
+            self._writer.refresh(session)
+        self._publish()
+        self._retrain()
+
+    def _publish(self) -> None:
+        """Only what is committed is published: a generation that a device has seen must never be used again."""
+        if self._stale:
+            self._publisher.forget()
+            self._publisher.trust(self._workspace.trust[1])
         with self._workspace.registry.session() as session:
             if self._stale:
                 for row in session.exec(select(DesiredState)).all():
                     row.published = False
-                self._stale = False
-            self._publisher.desired(session)
-        self._retrain()
+            try:
+                self._publisher.desired(session)
+                self._trouble("publish")
+            except (
+                NotFoundError,
+                TrustError,
+            ) as error:  # a blob is missing or was altered: the others are out
+                self._trouble("publish", f"not everything can be published: {error.message}")
+        self._stale = False
+
+    def _advance(self, session: Session, rollout: Rollout, now: float) -> None:
+        """One step of a rollout; one that cannot take it is held, and the others go on."""
+        try:
+            with session.begin_nested():
+                moves = advance(session, rollout, lambda d, v: self._offer(session, d, v), now)
+        except (StorageError, UnreachableError):
+            raise
+        except EdgeOpsError as error:
+            rollout.state = ROLLOUT.next(rollout.state, "too_many_failures")
+            rollout.reason = error.message
+            self._tell(f"rollout {rollout.id}: held: {error.message}")
+            return
+        for move in moves:
+            why = f": {move.reason}" if move.reason else ""
+            self._tell(f"rollout {rollout.id}: {move.event}, stage {move.stage + 1}{why}")
 
     def _offer(self, session: Session, device_id: str, version: ModelVersion) -> int:
         digest = version.manifest_sha256 or ""
@@ -161,10 +220,13 @@ class ControlPlane:
                 return
             self._tell(f"retrain worker ended with status {self._worker.returncode}")
             self._worker = None
+            self._never_started()
         self._take_up_abandoned()
         with self._workspace.registry.reading() as session:
-            ready = session.exec(select(Retrain).where(Retrain.state == "READY")).first()
+            waiting = select(Retrain).where(Retrain.state == "READY").order_by(col(Retrain.id))
+            ready = session.exec(waiting).first()
         if ready is not None:
+            self._worker_for = ready.id
             root = str(self._workspace.root)
             arguments = ["retrain", "run", str(ready.alert_id), "--workspace", root, "--json"]
             self._worker = subprocess.Popen(
@@ -173,6 +235,20 @@ class ControlPlane:
                 stdout=subprocess.DEVNULL,
             )
             self._tell(f"retrain {ready.id}: started, {ready.samples} labelled samples")
+
+    def _never_started(self) -> None:
+        """A worker that ended before it began (no settings, no room) is not started for ever, turn by turn."""
+        with self._workspace.registry.session() as session:
+            row = session.get(Retrain, self._worker_for)
+            if row is not None and row.state == "READY" and not self._may_try_again(row):
+                row.state = RETRAIN.next(RETRAIN.next(row.state, "started"), "failed")
+                row.reason = "its worker ended before it began"
+                self._tell(f"retrain {row.id}: failed: {row.reason}")
+
+    def _may_try_again(self, retrain: Retrain) -> bool:
+        number = retrain.id or 0
+        self._attempts[number] = self._attempts.get(number, 0) + 1
+        return self._attempts[number] < RETRAIN_ATTEMPTS
 
     def _take_up_abandoned(self) -> None:
         """A retrain whose worker died without an outcome is tried again, a few times."""
@@ -183,8 +259,7 @@ class ControlPlane:
         try:
             with retrain_lock(self._workspace), self._workspace.registry.session() as session:
                 for row in session.exec(select(Retrain).where(Retrain.state == "TRAINING")).all():
-                    self._attempts += 1
-                    event = "interrupted" if self._attempts < RETRAIN_ATTEMPTS else "failed"
+                    event = "interrupted" if self._may_try_again(row) else "failed"
                     row.state = RETRAIN.next(row.state, event)
                     self._tell(f"retrain {row.id}: {event}: its worker ended without an outcome")
         except UsageError:
@@ -220,8 +295,6 @@ class ControlPlane:
 
     def _republish(self) -> None:
         """A broker that restarted may have lost what was retained."""
-        self._publisher.forget()
-        self._publisher.trust(self._workspace.trust[1])
         self._stale = True
 
 

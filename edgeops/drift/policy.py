@@ -38,10 +38,14 @@ class RetrainPolicy:
 
 @dataclass(frozen=True, slots=True)
 class AlarmFacts:
-    """What an alarmed device has reported since: windows after its alarm, and windows while it captured."""
+    """What an alarmed device has reported since: windows after its alarm, and windows while it captured.
+
+    ``silent``: nothing has come for so long that the others do not wait for it.
+    """
 
     windows_since_alarm: int
     windows_under_capture: int = 0
+    silent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,12 @@ class Evidence:
     devices_in_fleet: int
     alarmed: Mapping[str, AlarmFacts]
     labelled_samples: int = 0
+
+    @property
+    def awaited(self) -> tuple[AlarmFacts, ...]:
+        """The alarmed devices that are waited for: those that speak; all of them when none does."""
+        speaking = tuple(facts for facts in self.alarmed.values() if not facts.silent)
+        return speaking or tuple(self.alarmed.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +79,7 @@ def decide(policy: RetrainPolicy, evidence: Evidence) -> Decision:
     """What the evidence asks for under the policy."""
     if not evidence.alarmed:
         return Decision("none", f"None of {_devices(evidence.devices_in_fleet)} has raised a drift alarm.")
-    settled = min(facts.windows_since_alarm for facts in evidence.alarmed.values())
+    settled = min(facts.windows_since_alarm for facts in evidence.awaited)
     needed = policy.needed(evidence.devices_in_fleet)
     few = len(evidence.alarmed) < needed
     if few and settled >= policy.settle_windows:
@@ -82,7 +92,7 @@ def decide(policy: RetrainPolicy, evidence: Evidence) -> Decision:
 
 
 def _collect(evidence: Evidence) -> Decision | None:
-    waiting = sum(facts.windows_under_capture == 0 for facts in evidence.alarmed.values())
+    waiting = sum(facts.windows_under_capture == 0 for facts in evidence.awaited)
     if not waiting:
         return None
     return Decision(
@@ -103,9 +113,9 @@ def _settle(policy: RetrainPolicy, evidence: Evidence, settled: int) -> Decision
 
 
 def _complete(policy: RetrainPolicy, evidence: Evidence) -> Decision:
-    captured = min(facts.windows_under_capture for facts in evidence.alarmed.values())
+    captured = min(facts.windows_under_capture for facts in evidence.awaited)
     if captured < policy.capture_windows:
-        slow = sum(f.windows_under_capture < policy.capture_windows for f in evidence.alarmed.values())
+        slow = sum(f.windows_under_capture < policy.capture_windows for f in evidence.awaited)
         return Decision(
             "wait",
             f"{slow} of {_devices(len(evidence.alarmed))} that drifted still capture: the slowest has "

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from sqlmodel import Session
+from sqlmodel import Session, col, func, select
 
-from edgeops.core.codec import encode
+from edgeops.core.codec import decode, encode
 from edgeops.core.messages import CapturePolicy, Desired, DesiredModel, ReportPolicy
-from edgeops.core.signing import sign
-from edgeops.registry.tables import DesiredState
+from edgeops.core.signing import sign, unverified_payload
+from edgeops.registry.tables import DesiredState, DeviceModel
+
+LAST_GENERATION = 2**32 - 2**16  # a device that claims to have seen more than this is not believed
 
 
 class DesiredWriter:
@@ -20,6 +22,7 @@ class DesiredWriter:
         self._fleet = fleet
         self._key = key
         self._report = report
+        self._refreshed = False
 
     def change(self, session: Session, device_id: str, model: str, **changes: Any) -> int:
         """Change ``manifest`` (hex), ``manifest_bytes``, ``capture`` ([permille, budget] or None) or ``labels``.
@@ -32,13 +35,41 @@ class DesiredWriter:
         if row is not None and models.get(model) == wanted:
             return row.generation
         models[model] = wanted
-        generation = (row.generation if row else 0) + 1
-        document = self._sign(device_id, generation, models)
+        seen = session.exec(
+            select(func.max(DeviceModel.generation)).where(
+                DeviceModel.device_id == device_id, DeviceModel.generation < LAST_GENERATION
+            )
+        ).one()
         row = row or DesiredState(device_id=device_id, generation=0, document=b"")
-        row.generation, row.models, row.document, row.published = generation, models, document, False
+        self._renew(row, models, max(row.generation, seen or 0) + 1)
         session.add(row)
         session.flush()
-        return generation
+        return row.generation
+
+    def refresh(self, session: Session) -> None:
+        """Sign anew what a device would not take, or what was signed under other report policies.
+
+        A device ignores a generation that is not above its last: where the registry was restored from a copy,
+        devices are ahead of it.
+        """
+        ahead = (
+            select(DesiredState, func.max(DeviceModel.generation))
+            .join(DeviceModel, col(DeviceModel.device_id) == col(DesiredState.device_id))
+            .where(DeviceModel.generation > DesiredState.generation, DeviceModel.generation < LAST_GENERATION)
+            .group_by(col(DesiredState.device_id))
+        )
+        for row, seen in session.exec(ahead).all():
+            self._renew(row, dict(row.models), seen + 1)
+        if not self._refreshed:
+            for row in session.exec(select(DesiredState)).all():
+                said = decode(Desired, unverified_payload(row.document))
+                if any(model.report != self._report for model in said.models.values()):
+                    self._renew(row, dict(row.models), row.generation + 1)
+            self._refreshed = True
+
+    def _renew(self, row: DesiredState, models: dict[str, Any], generation: int) -> None:
+        row.document = self._sign(row.device_id, generation, models)
+        row.generation, row.models, row.published = generation, models, False
 
     def _sign(self, device_id: str, generation: int, models: dict[str, Any]) -> bytes:
         desired = Desired(

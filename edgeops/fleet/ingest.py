@@ -75,7 +75,8 @@ def take_batch(session: Session, fleet: str, batch: list[Received], now: float) 
                 _take(session, device, topic.kind, message.payload, now, taken)
         except WireError as error:
             count(session, f"undecodable {topic.kind.value}", device.id, error.message)
-        if topic.kind is not Kind.PRESENCE:
+        # What the broker retained says nothing about when it was said.
+        if topic.kind is not Kind.PRESENCE and not (message.retained and device.last_seen_at):
             device.last_seen_at = now
     return taken
 
@@ -109,8 +110,12 @@ def _presence(session: Session, device: Device, presence: Presence, now: float) 
 
 def _state(session: Session, device: Device, state: State, now: float) -> None:
     if state.boot < device.boot:
-        count(session, "state of an older boot", device.id)
-        return
+        if _heard_boot(session, device.id, state.boot):
+            count(session, "state of an older boot", device.id)
+            return
+        # Boots begin at a random number where a disk was wiped: a boot that was never heard of is a new one.
+        count(session, "boot numbers that began anew", device.id, f"{state.boot} after {device.boot}")
+        device.session, device.online = state.session, True
     device.boot, device.agent, device.runtime, device.target = (
         state.boot,
         state.agent,
@@ -133,6 +138,12 @@ def _state(session: Session, device: Device, state: State, now: float) -> None:
         row.previous = model.previous.hex() if model.previous else None
         row.candidate = model.candidate.hex() if model.candidate else None
         session.add(row)
+
+
+def _heard_boot(session: Session, device_id: str, boot: int) -> bool:
+    reports = select(ReceiptState.boot).where(ReceiptState.device_id == device_id, ReceiptState.boot == boot)
+    events = select(DeviceEvent.boot).where(DeviceEvent.device_id == device_id, DeviceEvent.boot == boot)
+    return session.exec(reports).first() is not None or session.exec(events).first() is not None
 
 
 def _event(session: Session, device: Device, event: Event, now: float) -> None:

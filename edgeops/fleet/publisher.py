@@ -6,6 +6,7 @@ from sqlmodel import Session, col, select
 
 from edgeops.core import topics
 from edgeops.core.codec import decode, encode
+from edgeops.core.errors import NotFoundError, TrustError
 from edgeops.core.manifest import BlobRef, Manifest
 from edgeops.core.messages import Receipt
 from edgeops.core.signing import unverified_payload
@@ -48,18 +49,29 @@ class Publisher:
         self._sent.add(manifest_sha256)
 
     def desired(self, session: Session) -> int:
-        """Publish the desired states that are not out yet, and first the versions they name; how many."""
+        """Publish the desired states that are not out yet, and first the versions they name; how many.
+
+        Raises ``NotFoundError`` or ``TrustError`` for a version whose blobs are missing or altered, after
+        everything else is out.
+        """
+        failed: NotFoundError | TrustError | None = None
         rows = session.exec(select(DesiredState).where(col(DesiredState.published).is_(False))).all()
         for row in rows:
-            for wanted in row.models.values():
-                if wanted.get("manifest"):
-                    self.version(wanted["manifest"])
+            try:
+                for wanted in row.models.values():
+                    if wanted.get("manifest"):
+                        self.version(wanted["manifest"])
+            except (NotFoundError, TrustError) as error:
+                failed = error
+                continue
             self._publish(topics.device(self._fleet, row.device_id, Kind.DESIRED), row.document, retain=True)
             row.published = True
         if self.bytes:
             total = fact(session, PUBLISHED).get("bytes", 0) + self.bytes
             state_fact(session, PUBLISHED, {"bytes": total})
             self.bytes = 0
+        if failed is not None:
+            raise failed
         return len(rows)
 
     def receipt(self, device_id: str, receipt: Receipt) -> None:

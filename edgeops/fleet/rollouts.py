@@ -16,7 +16,14 @@ from edgeops.fleet.rollout_engine import (
     assign_stages,
     step,
 )
-from edgeops.registry.tables import Deployment, Device, DeviceModel, ModelVersion, Rollout
+from edgeops.registry.tables import (
+    Deployment,
+    DesiredState,
+    Device,
+    DeviceModel,
+    ModelVersion,
+    Rollout,
+)
 
 FAILED_LIFECYCLES = ("REJECTED", "FAILED", "ROLLED_BACK")
 
@@ -130,7 +137,7 @@ def _heard(session: Session, version: ModelVersion, rows: dict[str, Deployment])
     )
     for row in said:
         deployment = rows[row.device_id]
-        if row.confirmed == version.manifest_sha256:
+        if row.confirmed == version.manifest_sha256 and _stays(session, row, deployment, version):
             heard.append(Heard(row.device_id, "confirmed"))
         elif deployment.state in ("offered", "failed") and row.generation >= deployment.generation:
             if row.lifecycle in FAILED_LIFECYCLES:
@@ -138,3 +145,10 @@ def _heard(session: Session, version: ModelVersion, rows: dict[str, Deployment])
             else:
                 heard.append(Heard(row.device_id, "offered"))
     return heard
+
+
+def _stays(session: Session, row: DeviceModel, deployment: Deployment, version: ModelVersion) -> bool:
+    """Whether a device that runs the version will go on doing so: it may be on its way to another one."""
+    desired = session.get(DesiredState, row.device_id)
+    wanted = desired.models.get(version.model, {}).get("manifest") if desired else None
+    return wanted == version.manifest_sha256 and row.generation >= deployment.generation

@@ -269,12 +269,10 @@ def test_an_agent_that_starts_without_a_broker_finds_it_later_and_predicts_meanw
     broker.roll_out()
     assert run("run", "--config", config, "--inputs", "10").returncode == 0
     config.write_text(config.read_text().replace(broker.url, "mqtt://127.0.0.1:1"))
-    began = time.monotonic()
     done = run("run", "--config", config, "--inputs", "100")
     assert done.returncode == 0
     assert b"offline: no MQTT broker answered" in done.stderr
     assert b"100 predictions" in done.stderr
-    assert time.monotonic() - began < 12  # 2 s of inputs, 1 s for the first attempt, and the start
     broker.reports(2)
     config.write_text(config.read_text().replace("mqtt://127.0.0.1:1", broker.url))
     assert run("run", "--config", config, "--inputs", "1").returncode == 0

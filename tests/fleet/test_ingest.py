@@ -235,9 +235,19 @@ class TestWhatDevicesSay:
                 boot, boot, "1", "litert", "linux", 2**64 - 1, {MODEL: ModelState(lifecycle, 1)}, 2**64 - 1
             )
 
+        earlier = Event(1, 1, MODEL, 1, "IDLE", "OFFERED", "offered", None, None, 0)
+        take(session, said(Kind.EVENT, earlier))
         take(session, said(Kind.STATE, state(2, "TRIAL")), said(Kind.STATE, state(1, "IDLE")))
         assert session.get(DeviceModel, ("a", MODEL)).lifecycle == "TRIAL"
         assert totals(session) == {"state of an older boot": 1}
+
+    def test_a_lower_boot_that_was_never_heard_of_is_a_device_whose_disk_was_wiped(self, session) -> None:
+        def state(boot: int, lifecycle: str) -> State:
+            return State(boot, boot, "1", "litert", "linux", 0, {MODEL: ModelState(lifecycle, 1)}, 0)
+
+        take(session, said(Kind.STATE, state(2, "TRIAL")), said(Kind.STATE, state(1, "IDLE")))
+        assert session.get(DeviceModel, ("a", MODEL)).lifecycle == "IDLE"
+        assert totals(session) == {"boot numbers that began anew": 1}
 
     def test_an_event_twice_is_one_event(self, session) -> None:
         event = Event(1, 1, MODEL, 1, "IDLE", "OFFERED", "offered")
