@@ -12,6 +12,9 @@ IN_CI = os.environ.get("CI", "").lower() not in ("", "0", "false", "no")
 SYSTEM_PATHS = ("/usr/sbin", "/usr/local/sbin")
 INSTALL_LINE = "sudo apt-get install mosquitto"
 
+# Read when TensorFlow is first loaded, by whichever test comes first: its start is not what is tested.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
 settings.register_profile("default", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
 settings.load_profile("ci" if IN_CI else "default")

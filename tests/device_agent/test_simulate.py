@@ -165,7 +165,7 @@ def test_the_ledger_has_a_line_for_each_report_and_agrees_with_it(bench: Bench, 
     for line in found:
         assert 0 <= line["eval_correct"] <= line["eval_n"] <= line["n"]
         assert line["eval_correct"] <= line["correct"] <= line["n"]
-    evaluation = sum(is_evaluation(one, 0.4) for one in IMAGES)
+    evaluation = sum(is_evaluation(one, EVAL_SHARE) for one in IMAGES)
     laps, rest = divmod(98, len(IMAGES))
     assert sum(line["eval_n"] for line in found) == laps * evaluation + sum(
         picture.evaluation for picture in device.stream[:rest]
@@ -294,13 +294,15 @@ def field_folder(folder: Path) -> None:
     assert load_replay(folder).truth(1) == LABELS[1]
 
 
+EVAL_SHARE = 0.3  # the default of a simulation
+
 TOML = """
 seed = 7
 interval_ms = 20
 window_inferences = 50
 field = "field"
 ledger = "ledger"
-eval_share = 0.4
+eval_share = 0.3
 drift_after_windows = 22
 [[device]]
 agent = "cam-01/agent.toml"
@@ -335,7 +337,7 @@ def test_the_plan_is_read_with_paths_beside_it(toml: Path) -> None:
         ("seed = 7", 'seed = "x"', "seed = 'x' is of the wrong type"),
         ("drifts = true", "drifts = 1", "drifts = 1 is of the wrong type"),
         ("drifts", "drift", "unknown key 'device.drift'"),
-        ("eval_share = 0.4", "eval_share = 1.4", "eval_share = 1.4 is not between 0 and 1"),
+        ("eval_share = 0.3", "eval_share = 1.4", "eval_share = 1.4 is not between 0 and 1"),
         ("interval_ms = 20", "interval_ms = 0", "interval_ms = 0 is not between"),
         ("cam-01", "cam-02", "cam-02/agent.toml: no such file"),
         ("[[device]]", '[[device]]\nagent = "cam-01/agent.toml"\n[[device]]', "a device stands twice"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from sqlmodel import Session, select
@@ -326,11 +327,15 @@ class TestRetrains:
             assert {name: facts.silent for name, facts in evidence.alarmed.items()} == {"a": False, "b": True}
 
 
+# Of 1,000 inputs, how many are not beyond the reference's range. 'm' is near to 'd', and 'x' to 'm' only.
+WITHIN = {"d": 0, "m": 40, "x": 100}
+
+
 class TestDriftWatchAfterARestart:
     """A restart must judge as if there had been none."""
 
     # Of 1,000 inputs, how many are not beyond the reference's range. 'm' is near to 'd', and 'x' to 'm' only.
-    WITHIN = {"d": 0, "m": 40, "x": 100}
+    WITHIN: ClassVar = {"d": 0, "m": 40, "x": 100}
 
     def windows(self, site: Site, package: Package, kinds: str) -> list[Report]:
         """'n' is a window like the reference; see ``WITHIN`` for the others."""
@@ -339,7 +344,7 @@ class TestDriftWatchAfterARestart:
         for sequence, kind in enumerate(kinds, 1):
             features = tuple(feature.reference for feature in plan.features)
             if kind != "n":
-                within = self.WITHIN[kind]
+                within = WITHIN[kind]
                 features = ((0,) * 5 + (within,) + (0,) * 5 + (1000 - within,),) * len(plan.features)
             many = sum(features[0])
             other = {"classes": plan.classes, "confidence": plan.confidence, "features": features}
