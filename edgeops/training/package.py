@@ -87,8 +87,13 @@ def build_package(
     chunk_bytes: int = 4096,
     trial: Trial = DEFAULT_TRIAL,
     unit: str = "raw",
+    security_counter: int = 1,
 ) -> Package:
-    """Build, sign and return the package of a model version; deterministic for the same result and keys."""
+    """Build, sign and return the package of a model version; deterministic for the same result and keys.
+
+    ``security_counter`` is raised by hand, for a version whose predecessors must never run again: a device that has
+    confirmed a higher one rejects lower ones, so a counter that rose by itself would forbid going back.
+    """
     blobs: list[bytes] = []
 
     def ref(blob: bytes) -> BlobRef:
@@ -99,7 +104,7 @@ def build_package(
     manifest = Manifest(
         model=recipe.name,
         version=version,
-        security_counter=version,
+        security_counter=security_counter,
         min_agent=MIN_AGENT,
         artifacts=(Artifact("tflite", "any", ref(result.tflite)),),
         input=TensorContract.of(result.input, unit),
