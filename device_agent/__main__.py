@@ -67,6 +67,7 @@ def _run(options: argparse.Namespace) -> int:
     from device_agent.config import load_config
     from device_agent.run import Loop, as_line
     from device_agent.sources import open_source
+    from edgeops.files import exclusive
 
     config = load_config(options.config)
     spec = options.source or config.source
@@ -79,7 +80,8 @@ def _run(options: argparse.Namespace) -> int:
             print(as_line(prediction), flush=True)
 
     try:
-        with Agent(config, log=_say) as agent:
+        config.data.mkdir(parents=True, exist_ok=True)
+        with exclusive(config.data / "agent.lock", "agent of this device"), Agent(config, log=_say) as agent:
             loop = Loop(agent, source, stop, _say, emit, options.inputs, config.interval_ms / 1000)
             loop.run()
     finally:

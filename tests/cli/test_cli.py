@@ -245,6 +245,7 @@ class TestInterrupt:
                 text=True,
             )
             assert process.stderr is not None
+            assert "connecting to" in process.stderr.readline()
             first = process.stderr.readline()
             process.send_signal(number)
             end = time.monotonic() + DEADLINE_S
