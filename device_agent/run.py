@@ -34,11 +34,13 @@ class Loop:
     predicted: int = 0
     refused: int = 0
     _waiting: Input | None = field(default=None)
+    _told: bool = False
 
     def run(self) -> None:
         """Loop; the agent and the source are closed by whoever opened them."""
         while not self.stopped() and (self.limit is None or self.taken < self.limit):
             if self.source is None or not self.agent.ready():
+                self._say_what_is_missing()
                 self.agent.poll(WAIT_S)
                 continue
             due = self.clock() + self.interval_s
@@ -51,6 +53,13 @@ class Loop:
                 continue
             self._predict(item)
             self._wait(due)
+
+    def _say_what_is_missing(self) -> None:
+        """Once: a person who started an agent sees nothing else until the first rollout reaches it."""
+        if self.source is not None and not self._told and self.agent.online:
+            self._told = True
+            device = self.agent.config.device
+            self.complain(f"{device} is online and has no model yet: inputs wait for its first rollout")
 
     def _predict(self, item: Input) -> None:
         try:

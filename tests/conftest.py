@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 
 import pytest
 from hypothesis import settings
@@ -14,6 +15,11 @@ INSTALL_LINE = "sudo apt-get install mosquitto"
 
 # Read when TensorFlow is first loaded, by whichever test comes first: its start is not what is tested.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+# A shell starts what runs behind "&" with SIGINT ignored, and that is inherited: what the tests start must be
+# interruptible all the same.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.register_profile("default", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)

@@ -109,7 +109,7 @@ def cell(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
-        return f"{value:.4g}"
+        return f"{value:.0f}" if abs(value) >= 10_000 else f"{value:.4g}"
     if isinstance(value, dict):
         return "  ".join(f"{k}={cell(v)}" for k, v in value.items()) or "-"
     if isinstance(value, list | tuple):
@@ -155,4 +155,9 @@ def _print_csv(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> None:
 
     writer = csv.writer(sys.stdout)
     writer.writerow(columns)
-    writer.writerows([[row.get(c) for c in columns] for row in rows])
+    writer.writerows([[_flat(row.get(c)) for c in columns] for row in rows])
+
+
+def _flat(value: Any) -> Any:
+    """A CSV field: what has parts is JSON within it."""
+    return json.dumps(value, default=str) if isinstance(value, dict | list | tuple) else value

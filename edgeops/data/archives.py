@@ -27,6 +27,8 @@ _UNREADABLE = (
     zlib.error,
 )
 
+_NPY_MAGIC = b"\x93NUMPY"
+
 
 def read_arrays(path: Path, fix: str) -> dict[str, NDArray[Any]]:
     """Every array of the archive by name; raises ``DataError`` with ``fix`` for anything else.
@@ -34,11 +36,23 @@ def read_arrays(path: Path, fix: str) -> dict[str, NDArray[Any]]:
     Pickled objects are never loaded, since loading one runs its code.
     """
     try:
+        if not zipfile.is_zipfile(path) and path.is_file() and path.read_bytes()[:6] != _NPY_MAGIC:
+            raise DataError(f"{path} cannot be read: it is not an .npz archive", fix=fix, source=str(path))
         loaded = np.load(path, allow_pickle=False)
         if isinstance(loaded, np.lib.npyio.NpzFile):
             with loaded as archive:
-                return {name: archive[name] for name in archive.files}
+                return {name: _array(archive, name) for name in archive.files}
     except _UNREADABLE as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DataError(f"{path} cannot be read: {reason}", fix=fix, source=str(path)) from error
     raise DataError(f"{path} is a single array, not an .npz archive", fix=fix, source=str(path))
+
+
+def _array(archive: np.lib.npyio.NpzFile, name: str) -> NDArray[Any]:
+    """One array; NumPy's own advice for objects (to allow pickles) is not one to give."""
+    try:
+        return archive[name]
+    except ValueError as error:
+        if "allow_pickle" in str(error):
+            raise ValueError(f"array {name!r} holds Python objects, not numbers or text") from error
+        raise
