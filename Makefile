@@ -43,7 +43,7 @@ demo: setup
 	$(BIN)/edgeops demo --devices 20 --workspace demo $(if $(SEED),--seed $(SEED))
 
 test: setup-dev system-packages
-	$(BIN)/python -m pytest --cov --cov-report=term $(ARGS)
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile --cov --cov-report=term $(ARGS)
 
 check: setup-dev
 	$(BIN)/ruff check .
