@@ -300,7 +300,7 @@ def test_a_simulation_runs_real_agents_and_writes_its_ledger(tmp_path: Path, bro
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=20)
     assert process.returncode == 130
-    assert err.splitlines()[0] == b"2 agents started"
+    assert b"2 agents started" in err.splitlines()  # an agent may have news before the last has started
     ledger = (tmp_path / "ledger" / "shard-1-of-2.jsonl").read_text().splitlines()
     lines = [json.loads(line) for line in ledger]
     assert {line["device"] for line in lines} == {"cam-01", "cam-03"}
