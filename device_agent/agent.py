@@ -51,6 +51,7 @@ from edgeops.core.messages import (
     State,
     Truth,
 )
+from edgeops.core.outputs import score_spec
 from edgeops.core.signing import Role, accept_next_root, verify
 from edgeops.core.topics import Kind, check_name
 from edgeops.core.transport import Transport
@@ -186,7 +187,7 @@ class Agent:
             self._uplink.send(Kind.SAMPLE, Sample(entry.host.name, running.digest, counted.id.pack(), values))
         entry.host.inferred(True)
         self._after(entry)
-        contract = running.manifest.output.spec
+        contract = score_spec(running.manifest)
         return Prediction(
             running.manifest.labels[counted.predicted],
             counted.predicted,

@@ -12,9 +12,10 @@ from device_agent.inference import Interpreter, open_interpreter
 from device_agent.slots import SlotStore
 from edgeops.core.codec import decode
 from edgeops.core.errors import DoesNotFit, EdgeOpsError, InferenceFailed, StorageError
-from edgeops.core.features.steps import apply_steps
+from edgeops.core.features.steps import output_shape, quantized_input
 from edgeops.core.manifest import Manifest
 from edgeops.core.observe import BINS, ObservePlan, extract
+from edgeops.core.outputs import RECONSTRUCTION, RECONSTRUCTION_LABELS, class_scores
 from edgeops.core.selftest import SelfTest, difference
 from edgeops.core.signing import unverified_payload
 
@@ -31,9 +32,9 @@ class RunningModel:
     interpreter: Interpreter
 
     def infer(self, quantized: NDArray[np.int8]) -> NDArray[np.int8]:
-        """int8 input of the contract's shape to int8 outputs; raises ``InferenceFailed``."""
+        """int8 input of the contract's shape to int8 class scores (labels,); raises ``InferenceFailed``."""
         try:
-            return self.interpreter.invoke(quantized)
+            return class_scores(self.manifest, quantized, self.interpreter.invoke(quantized))
         except EdgeOpsError:
             raise
         except (ValueError, RuntimeError, MemoryError) as error:
@@ -75,15 +76,25 @@ def _check_consistent(model: RunningModel) -> None:
     given, taken = manifest.input.spec, manifest.output.spec
     if (given.dtype, taken.dtype) != ("int8", "int8"):
         raise DoesNotFit(f"input {given.dtype} and output {taken.dtype} where int8 is run", limit="dtype")
-    classes = int(np.prod(taken.shape))
+    zeros = np.zeros(given.shape, np.int8)
+    classes = class_scores(manifest, zeros, np.zeros(taken.shape, np.int8)).size
     for what, count in (("labels", len(manifest.labels)), ("counted classes", len(plan.classes))):
         if count != classes:
             raise DoesNotFit(f"{count} {what} for {classes} outputs", limit=what)
+    if manifest.output_kind == RECONSTRUCTION and manifest.labels != RECONSTRUCTION_LABELS:
+        raise DoesNotFit(
+            f"labels {manifest.labels} where a reconstruction has {RECONSTRUCTION_LABELS}", limit="labels"
+        )
     for feature in plan.features:
         if len(feature.edges) != BINS - 1:
             raise DoesNotFit(f"feature {feature.name!r} has {len(feature.edges)} bin edges", limit="bins")
-    apply_steps(manifest.preprocessing, np.zeros(given.shape, np.float32))
-    extract([feature.name for feature in plan.features], np.zeros((1, *given.shape), np.int8))
+    made = output_shape(manifest.preprocessing, manifest.raw_shape)
+    if made != tuple(given.shape):
+        raise DoesNotFit(
+            f"preprocessing gives the shape {made}, the model takes {given.shape}", limit="shape"
+        )
+    quantized_input(manifest, np.zeros(manifest.raw_shape, np.float32))
+    extract([feature.name for feature in plan.features], zeros[np.newaxis])
 
 
 def self_test(model: RunningModel, store: SlotStore) -> str | None:

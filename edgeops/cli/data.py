@@ -1,6 +1,6 @@
 """``edgeops data``: datasets."""
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -10,6 +10,7 @@ from edgeops.cli.output import (
     OutputOption,
     WorkspaceOption,
     ago,
+    cell,
     chosen,
     iso,
     print_facts,
@@ -17,32 +18,142 @@ from edgeops.cli.output import (
     say,
 )
 
+if TYPE_CHECKING:
+    from edgeops.data.gather import Terms
+    from edgeops.data.readers.entry import Request
+
+_LISTED = 10
+_SLICE_VALUES = 12
+
 app = typer.Typer(
-    no_args_is_help=True, help="Datasets: add, list, show, export.\n\nExample: edgeops data list"
+    no_args_is_help=True,
+    help="Datasets: add, list, show, diff, report, export.\n\nExample: edgeops data list",
 )
 
 
 @app.command("add")
 def add(
-    source: Annotated[str, typer.Argument(help="sklearn:digits, or an .npz with arrays x and y.")],
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="A folder, a .tar, .tar.gz or .zip of one, a .csv or .parquet table, an .npz with arrays x and "
+            "y, or sklearn:digits."
+        ),
+    ],
     name: Annotated[str, typer.Option(help="The dataset's name.")],
+    kind: Annotated[
+        str, typer.Option(help="image, audio, series or table; guessed from the files by default.")
+    ] = "",
+    pattern: Annotated[
+        str, typer.Option(help="What parts of a file's path mean: '{label}/{speaker}_nohash_{take}'.")
+    ] = "",
+    group: Annotated[
+        str, typer.Option(help="The slice whose items stay in one part, such as a speaker or a machine.")
+    ] = "",
+    label: Annotated[str, typer.Option(help="The column or field that is the label (series, table).")] = "",
+    slice_: Annotated[
+        list[str] | None,
+        typer.Option("--slice", help="A column that is metadata, not a feature; may be given several times."),
+    ] = None,
+    size: Annotated[str, typer.Option(metavar="HxW", help="Bring all images to this size.")] = "",
+    sample_rate: Annotated[
+        float, typer.Option(metavar="HZ", help="Resample all recordings to this rate.", min=0.0)
+    ] = 0.0,
+    split: Annotated[
+        str, typer.Option(help="Percent of train, validation, test and field: 50,10,20,20 by default.")
+    ] = "",
+    max_quarantined: Annotated[
+        float,
+        typer.Option(metavar="PERCENT", help="Stop when more than this is unusable.", min=0.0, max=100.0),
+    ] = 20.0,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="The next version holds what the source holds, nothing else.")
+    ] = False,
     workspace: WorkspaceOption = ".",
     output: OutputOption = Format.TABLE,
     json: JsonOption = False,
 ) -> None:
-    """Ingest a source as the next version of a dataset.
+    """Ingest a source as the first or the next version of a dataset.
 
-    Example: edgeops data add sklearn:digits --name digits
+    Items that are there already keep their parts; files that cannot be used are set aside and listed.
+
+    Example: edgeops data add speech.tar.gz --name keyword --pattern '{label}/{speaker}_nohash_{take}'
     """
     from pathlib import Path
 
-    from edgeops.control.datasets import add_dataset
+    from edgeops.cli.progress import Progress
+    from edgeops.control.datasets import ingest_dataset
     from edgeops.control.workspace import Workspace
 
-    row, new = add_dataset(Workspace(Path(workspace)), source, name)
-    if not new:
+    opened = Workspace(Path(workspace))
+    request = _request(kind, pattern, label, group, tuple(slice_ or ()), size, sample_rate)
+    terms = _terms(split, group, max_quarantined, replace)
+
+    with Progress("add", 0) as bar:
+
+        def progress(done: int, total: int) -> None:
+            bar.resize(total)
+            bar.update(done, "files")
+
+        added = ingest_dataset(opened, source, name, request, terms, progress)
+    row = added.row
+    form = chosen(output, json)
+    for note in added.notes:
+        say(note)
+    if not added.new:
         say(f"{row.name}@{row.version} has this content already; nothing was added")
-    print_facts(_facts(row), chosen(output, json))
+    elif row.parent_id is not None:
+        say(f"{row.name}@{row.version}: {added.came:,} items came, {added.known:,} were there already")
+    facts = _facts(row)
+    if form is Format.TABLE:
+        _say_aside(added.quarantined, f"{row.name}@{row.version}")
+        facts = _brief(facts) | {"quarantined": len(added.quarantined)}
+    else:
+        facts |= {
+            "new": added.new,
+            "came": added.came,
+            "known": added.known,
+            "quarantined": added.quarantined,
+        }
+    print_facts(facts, form)
+
+
+def _request(
+    kind: str, pattern: str, label: str, group: str, slices: tuple[str, ...], size: str, sample_rate: float
+) -> "Request":
+    from edgeops.core.errors import UsageError
+    from edgeops.data.readers.entry import Request
+
+    height, x, width = size.lower().partition("x")
+    if size and not (
+        x and height.isdecimal() and width.isdecimal() and 0 < int(height) <= 4096 >= int(width) > 0
+    ):
+        raise UsageError(
+            f"--size {size!r} is no size of an image",
+            fix="give height and width in pixels, at most 4096, such as --size 96x96",
+            size=size,
+        )
+    return Request(
+        kind=kind,
+        pattern=pattern,
+        label=label,
+        group=group,
+        slices=slices,
+        size=(int(height), int(width)) if size else None,
+        sample_rate_hz=sample_rate,
+    )
+
+
+def _terms(split: str, group: str, max_quarantined: float, replace: bool) -> "Terms":
+    from edgeops.data.gather import Terms
+    from edgeops.data.splitting import SHARES, parse_shares
+
+    return Terms(
+        shares=parse_shares(split) if split else SHARES,
+        group=group,
+        max_quarantined=max_quarantined / 100,
+        replace=replace,
+    )
 
 
 @app.command("list")
@@ -86,17 +197,115 @@ def show(
     output: OutputOption = Format.TABLE,
     json: JsonOption = False,
 ) -> None:
-    """Show one dataset version: parts, labels, quarantined items.
+    """Show one dataset version: class balance, durations, value ranges, slices, quarantined files.
 
     Example: edgeops data show digits@1
     """
     from pathlib import Path
 
-    from edgeops.control.datasets import load_dataset
+    from edgeops.control.dataset_report import dataset_facts
     from edgeops.control.workspace import Workspace
 
-    loaded, row = load_dataset(Workspace(Path(workspace)), dataset)
-    print_facts({**_facts(row), "class_balance": loaded.class_balance()}, chosen(output, json))
+    row, content = dataset_facts(Workspace(Path(workspace)), dataset)
+    form = chosen(output, json)
+    facts = {**_facts(row), **content}
+    if form is not Format.TABLE:
+        print_facts(facts, form)
+        return
+    by_part = facts.pop("class_balance_by_part")
+    columns = facts["values"].pop("by_column", [])
+    facts |= {f"slice {name}": _counted(counts) for name, counts in facts.pop("slices").items()}
+    facts["shape"] = " x ".join(map(str, content["shape"])) or "one value"
+    facts["quarantined"] = len(row.quarantined)
+    facts["sha256"] = row.sha256[:12]
+    del facts["name"], facts["version"], facts["labels"], facts["class_balance"]
+    print_facts({key: value for key, value in facts.items() if value not in (None, "", [], {})}, form)
+    print()
+    table = [
+        {
+            "class": name,
+            "items": content["class_balance"][name],
+            **{part: by_part[part][name] for part in by_part},
+        }
+        for name in row.labels
+    ]
+    print_rows(table, ["class", "items", *by_part], form, "")
+    if columns:
+        print()
+        ranges = [{"column": number, **column} for number, column in enumerate(columns)]
+        print_rows(ranges, ["column", "minimum", "mean", "maximum"], form, "")
+    _say_aside(row.quarantined, f"{row.name}@{row.version}")
+
+
+@app.command("diff")
+def diff(
+    before: Annotated[str, typer.Argument(help="NAME or NAME@VERSION.")],
+    after: Annotated[str, typer.Argument(help="NAME or NAME@VERSION.")],
+    workspace: WorkspaceOption = ".",
+    output: OutputOption = Format.TABLE,
+    json: JsonOption = False,
+) -> None:
+    """Say what came, went, moved between parts and was relabelled from one version to another.
+
+    Example: edgeops data diff digits@1 digits@2
+    """
+    from pathlib import Path
+
+    from edgeops.control.dataset_report import dataset_difference
+    from edgeops.control.workspace import Workspace
+
+    found = dataset_difference(Workspace(Path(workspace)), before, after)
+    form = chosen(output, json)
+    if form is not Format.TABLE:
+        print_facts(found, form)
+        return
+    lists = ("came", "went", "moved", "relabelled", "redescribed")
+    facts = {key: len(found[key]) if key in lists else found[key] for key in found if key != "schema"}
+    facts |= {f"{key} changed": f"{cell(a)} -> {cell(b)}" for key, (a, b) in found["schema"].items()}
+    print_facts(facts, form)
+    rows = [
+        {"what": name, "item": item["item"], "label": item.get("label"), **_change(item)}
+        for name in lists
+        for item in found[name][:_LISTED]
+    ]
+    if rows:
+        print()
+        print_rows(rows, ["what", "item", "label", "from", "to"], form, "")
+    left = sum(max(0, len(found[name]) - _LISTED) for name in lists)
+    if left:
+        say(f"({left:,} more; --json lists all)")
+
+
+def _counted(counts: dict[str, int] | int) -> str:
+    """The values of a slice and how many items have each, or only how many values there are."""
+    if isinstance(counts, dict) and len(counts) <= _SLICE_VALUES:
+        return ", ".join(f"{name or '(none)'} ({count:,})" for name, count in counts.items())
+    return f"{len(counts) if isinstance(counts, dict) else counts:,} values"
+
+
+def _change(item: dict[str, Any]) -> dict[str, Any]:
+    """From which part or label, and to which; of an item that came or went, the part that it is in."""
+    return {"from": item.get("from"), "to": item.get("to", item.get("part"))}
+
+
+@app.command("report")
+def report(
+    dataset: Annotated[str, typer.Argument(help="NAME or NAME@VERSION.")],
+    file: Annotated[str, typer.Option("--out", "-o", help="The HTML file to write.")] = "dataset.html",
+    per_class: Annotated[int, typer.Option(help="Items shown of each class.", min=1, max=100)] = 6,
+    workspace: WorkspaceOption = ".",
+) -> None:
+    """Write one self-contained HTML page with figures, class balance and a sample of each class.
+
+    Example: edgeops data report digits@1 -o digits.html
+    """
+    from pathlib import Path
+
+    from edgeops.control.dataset_report import write_dataset_report
+    from edgeops.control.workspace import Workspace
+
+    write_dataset_report(Workspace(Path(workspace)), dataset, Path(file), per_class)
+    say(f"written: {file}")
 
 
 @app.command("export")
@@ -121,6 +330,17 @@ def export(
     say(f"{row.name}@{row.version}, part {part}: written to {folder}")
 
 
+def _say_aside(quarantined: list[Any], dataset: str) -> None:
+    """What is not used, in words; the first few by name."""
+    if not quarantined:
+        return
+    say(f"{len(quarantined):,} set aside:")
+    for file, reason in quarantined[:_LISTED]:
+        say(f"  {file}: {reason}")
+    if len(quarantined) > _LISTED:
+        say(f"  … {len(quarantined) - _LISTED:,} more; edgeops data show {dataset} --json lists all")
+
+
 def _facts(row: Any) -> dict[str, Any]:
     return {
         "dataset": f"{row.name}@{row.version}",
@@ -128,8 +348,18 @@ def _facts(row: Any) -> dict[str, Any]:
         "version": row.version,
         "sha256": row.sha256,
         "kind": row.kind,
+        "source": row.source,
         "parts": row.parts,
+        "split": row.split,
         "labels": row.labels,
+        "sample_rate_hz": row.sample_rate_hz or None,
         "quarantined": row.quarantined,
+        "notes": row.notes,
         "created": iso(row.created_at),
     }
+
+
+def _brief(facts: dict[str, Any]) -> dict[str, Any]:
+    """What a person wants to know at once; notes were said already."""
+    left_out = {"name", "version", "notes", "split", "sample_rate_hz" if not facts["sample_rate_hz"] else ""}
+    return {key: value for key, value in facts.items() if key not in left_out}

@@ -8,7 +8,11 @@ import typer
 
 from edgeops import __version__
 from edgeops.cli import broker, data, demo, device, doctor, drift, fleet, init, key, model, retrain, rollout
+from edgeops.cli import check as check_command
+from edgeops.cli import quantize as quantize_command
+from edgeops.cli import run as run_command
 from edgeops.cli import serve as serve_command
+from edgeops.cli import target as target_command
 from edgeops.cli import train as train_command
 from edgeops.core.errors import EdgeOpsError, ExitCode, exit_code_of
 
@@ -22,7 +26,11 @@ app = typer.Typer(
 app.command("init")(init.init)
 app.add_typer(data.app, name="data")
 app.command("train")(train_command.train)
+app.command("quantize")(quantize_command.quantize)
+app.command("check")(check_command.check)
+app.add_typer(target_command.app, name="target")
 app.add_typer(model.app, name="model")
+app.add_typer(run_command.app, name="run")
 app.add_typer(key.app, name="key")
 app.add_typer(broker.app, name="broker")
 app.command("serve")(serve_command.serve)

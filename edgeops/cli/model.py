@@ -18,7 +18,7 @@ from edgeops.cli.output import (
 )
 
 app = typer.Typer(
-    no_args_is_help=True, help="Model versions: list, show, export.\n\nExample: edgeops model list"
+    no_args_is_help=True, help="Model versions: list, show, export, card.\n\nExample: edgeops model list"
 )
 
 
@@ -103,3 +103,34 @@ def export(
     if version.manifest_sha256:
         write_atomic(Path(folder) / "manifest.cose", opened.blobs.get(version.manifest_sha256))
     say(f"{version.model}@{version.version} written to {folder}")
+
+
+@app.command("card")
+def card(
+    model: Annotated[str, typer.Argument(help="NAME or NAME@VERSION.")],
+    file: Annotated[str, typer.Option("--file", "-f", help="Where to write it: .html or .md.")] = "",
+    target: Annotated[list[str] | None, typer.Option(help="Also check the fit on this part.")] = None,
+    workspace: WorkspaceOption = ".",
+) -> None:
+    """Write the model card of a version, as Markdown on stdout or to a file.
+
+    Example: edgeops model card digits@1 --file digits.html
+    """
+    from pathlib import Path
+
+    from edgeops.control.model_cards import model_card
+    from edgeops.control.workspace import Workspace
+    from edgeops.core.errors import UsageError
+    from edgeops.files import write_atomic
+    from edgeops.reports.model_card import render_html, render_markdown
+
+    path = Path(file)
+    if file and path.suffix not in (".html", ".md"):
+        raise UsageError(f"{file} ends in neither .html nor .md", fix="--file card.html")
+    gathered = model_card(Workspace(Path(workspace)), model, tuple(target or ()))
+    text = render_html(gathered) if path.suffix == ".html" else render_markdown(gathered)
+    if not file:
+        print(text, end="")
+        return
+    write_atomic(path, text.encode())
+    say(f"{gathered.model}: card written to {file}")

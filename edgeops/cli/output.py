@@ -94,7 +94,7 @@ def _leaves(facts: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
         name = f"{prefix}{str(key).replace('_', ' ')}"
         if isinstance(value, dict) and any(isinstance(v, dict | list) for v in value.values()):
             found += _leaves(value, f"{name} ")
-        elif isinstance(value, list) and any(isinstance(v, dict) for v in value):
+        elif isinstance(value, list) and any(isinstance(v, dict) or " " in str(v) for v in value):
             for index, item in enumerate(value):
                 found.append((name if index == 0 else "", cell(item)))
         else:

@@ -135,7 +135,7 @@ def _extended(
     shape = manifest.input.spec.shape
     inputs = np.stack(
         [raw_input(manifest, np.frombuffer(s.tensor, np.int8).reshape(shape)) for s, _ in samples]
-    ).reshape(len(samples), *base.inputs.shape[1:])
+    ).reshape(len(samples), *base.item_shape)
     targets = np.array([truth for _, truth in samples], np.int64)
     origins = [f"captured:{sample.device_id}" for sample, _ in samples]
     dataset = extend(base, inputs, targets, origins, capture_parts(inputs))

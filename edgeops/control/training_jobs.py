@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from sqlmodel import Session, func, select
 
 from edgeops.control.datasets import load_dataset
+from edgeops.control.runs import record_of
 from edgeops.control.workspace import Workspace
-from edgeops.core.errors import GateFailed
+from edgeops.core.errors import GateFailed, NotFoundError, UsageError
 from edgeops.core.manifest import Trial
 from edgeops.core.signing import Role
+from edgeops.data.dataset import Dataset
 from edgeops.registry.tables import DatasetVersion, ModelVersion, Run
+from edgeops.targets.catalogue import find_target
+from edgeops.targets.check import check_fit
 from edgeops.training.fit import Progress
-from edgeops.training.gates import Gate
+from edgeops.training.gates import FitFinding, Gate
 from edgeops.training.package import build_package
 from edgeops.training.pipeline import TrainingResult, train
 from edgeops.training.recipe import Recipe, find_recipe, load_recipe
+from edgeops.training.recipe.load import with_holdout
+
+NO_HOLDOUT: Mapping[str, tuple[str, ...]] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -55,14 +64,18 @@ def train_and_register(
     dataset_text: str | None,
     seed: int,
     progress: Progress | None = None,
+    holdout: Mapping[str, tuple[str, ...]] = NO_HOLDOUT,
 ) -> Trained:
     """Train a recipe and register the result, as ``rejected`` when a gate said no.
 
-    Nothing is registered before everything is measured, packaged and stored.
+    ``holdout`` (slice to values) replaces what the recipe holds out. Nothing is registered before everything
+    is measured, packaged and stored. Raises ``NotFoundError`` with the recipe's hint where there is no data.
     """
-    recipe = load_recipe(find_recipe(recipe_text))
-    dataset, row = load_dataset(workspace, dataset_text or recipe.data.name)
-    result = train(recipe, dataset, seed, progress)
+    recipe = with_holdout(load_recipe(find_recipe(recipe_text)), holdout)
+    dataset, row = dataset_of(workspace, recipe, dataset_text)
+    for target in recipe.targets.names:
+        find_target(target)  # a name that is not known is found out before the training, not after it
+    result = train(recipe, dataset, seed, progress, fit_check)
     return register(workspace, recipe, row, result, result.gates)
 
 
@@ -88,8 +101,9 @@ def register(
             retrain_id=retrain_id,
             seed=result.seed,
             metrics={"float": result.float_metrics.to_dict(), "int8": result.int8_metrics.to_dict()},
-            gates=[gate_dict(gate) for gate in gates],
+            gates=[gate.as_dict() for gate in gates],
             versions=result.versions,
+            record=record_of(recipe, result),
             seconds=result.seconds,
             created_at=time.time(),
         )
@@ -110,9 +124,37 @@ def register(
     return Trained(version, run, dataset)
 
 
-def gate_dict(gate: Gate) -> dict[str, object]:
-    """A gate as plain data."""
-    return {"name": gate.name, "passed": gate.passed, "value": gate.value, "limit": gate.limit}
+def dataset_of(workspace: Workspace, recipe: Recipe, text: str | None) -> tuple[Dataset, DatasetVersion]:
+    """The dataset of that name, or the recipe's; where there is none, the error says where to get one."""
+    try:
+        return load_dataset(workspace, text or recipe.data.name)
+    except NotFoundError as error:
+        if text is not None or not recipe.data.hint:
+            raise
+        raise NotFoundError(
+            f"no dataset {recipe.data.name!r} here; {recipe.name} learns from {recipe.data.hint}",
+            fix=f"edgeops data add PATH --name {recipe.data.name} --kind {recipe.data.kind}",
+            name=recipe.data.name,
+        ) from error
+
+
+def fit_check(tflite: bytes, target: str) -> FitFinding:
+    """Whether a model fits a target, as a gate sees it."""
+    found = find_target(target)
+    report = check_fit(tflite, found)
+    share = max(report.flash_bytes / found.flash_bytes, (report.ram_bytes or 0) / found.ram_bytes)
+    return FitFinding(target, report.fits, share, "; ".join(report.reasons))
+
+
+def parse_holdout(pairs: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """``["speaker=lucas", "speaker=george"]`` to ``{"speaker": ("lucas", "george")}``; ``UsageError``."""
+    found: dict[str, tuple[str, ...]] = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not (name and equals and value):
+            raise UsageError(f"holdout {pair!r} is not SLICE=VALUE", fix="--holdout speaker=lucas")
+        found[name] = (*found.get(name, ()), value)
+    return found
 
 
 def require_gates(trained: Trained) -> None:

@@ -23,7 +23,16 @@ MAX_CHUNK_BYTES = 65536
 MAX_BLOB_BYTES = 64 * 1024 * 1024
 NANO = 1_000_000_000
 
-__all__ = ["MAX_ENVELOPE_BYTES", "Artifact", "BlobRef", "Manifest", "Step", "TensorContract", "Trial"]
+__all__ = [
+    "MAX_ENVELOPE_BYTES",
+    "Artifact",
+    "BlobRef",
+    "Manifest",
+    "RawContract",
+    "Step",
+    "TensorContract",
+    "Trial",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +89,15 @@ class TensorContract(Message):
 
 
 @dataclass(frozen=True, slots=True)
+class RawContract(Message):
+    """What the sensor gives for one input, before preprocessing: shape, unit, and sample rate in millihertz."""
+
+    shape: tuple[int, ...] = wire(1, ListOf(UInt(32), 6))
+    unit: str = wire(2, Text(24))
+    sample_rate_mhz: int | None = wire(3, UInt(32), default=None)
+
+
+@dataclass(frozen=True, slots=True)
 class Step(Message):
     """One preprocessing step: an operation and its parameters in billionths (nano units)."""
 
@@ -97,7 +115,11 @@ class Trial(Message):
 
 @dataclass(frozen=True, slots=True)
 class Manifest(Message):
-    """The contract of one model version."""
+    """The contract of one model version.
+
+    ``source`` stands there where preprocessing changes the shape: without it the sensor gives what the model
+    takes. ``threshold`` is for the output kind ``reconstruction``, in the unit of ``edgeops.core.outputs``.
+    """
 
     MAX_BYTES = 2048
     model: str = wire(1, Text(64))
@@ -113,6 +135,13 @@ class Manifest(Message):
     observe: BlobRef = wire(11, Nested(BlobRef))
     vectors: BlobRef = wire(12, Nested(BlobRef))
     trial: Trial = wire(13, Nested(Trial))
+    source: RawContract | None = wire(14, Nested(RawContract), default=None)
+    threshold: int | None = wire(15, UInt(48), default=None)
+
+    @property
+    def raw_shape(self) -> tuple[int, ...]:
+        """The shape of one raw input, as the sensor gives it."""
+        return self.input.shape if self.source is None else self.source.shape
 
     def artifact(self, runtime: str, target: str) -> Artifact | None:
         """The artifact for a device's runtime and target class, or None."""

@@ -8,7 +8,7 @@ A test says when that was forgotten.
 from __future__ import annotations
 
 from edgeops.core.codec import Message, cddl
-from edgeops.core.manifest import Artifact, BlobRef, Manifest, Step, TensorContract, Trial
+from edgeops.core.manifest import Artifact, BlobRef, Manifest, RawContract, Step, TensorContract, Trial
 from edgeops.core.messages import WIRE_MESSAGES
 from edgeops.core.observe import FeaturePlan, ObservePlan
 from edgeops.core.selftest import SelfTest
@@ -20,6 +20,7 @@ WIRE_CLASSES: tuple[type[Message], ...] = (
     BlobRef,
     Artifact,
     TensorContract,
+    RawContract,
     Step,
     Trial,
     Manifest,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import struct
 import zipfile
 import zlib
@@ -27,6 +28,7 @@ _UNREADABLE = (
     zlib.error,
 )
 
+_MOST_BYTES = 1 << 30
 _NPY_MAGIC = b"\x93NUMPY"
 
 
@@ -46,6 +48,25 @@ def read_arrays(path: Path, fix: str) -> dict[str, NDArray[Any]]:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DataError(f"{path} cannot be read: {reason}", fix=fix, source=str(path)) from error
     raise DataError(f"{path} is a single array, not an .npz archive", fix=fix, source=str(path))
+
+
+def arrays_in(content: bytes) -> dict[str, NDArray[Any]]:
+    """Every array of an ``.npz`` by name; raises ``ValueError`` with one line for anything else.
+
+    For files of many: what is wrong with one is a reason to set it aside. 1 GiB is the most that is unpacked.
+    """
+    file = io.BytesIO(content)
+    if not zipfile.is_zipfile(file):
+        raise ValueError("unreadable: not an .npz archive, or one that was cut off")
+    try:
+        with zipfile.ZipFile(file) as archive:
+            if sum(entry.file_size for entry in archive.infolist()) > _MOST_BYTES:
+                raise ValueError("it expands to more than 1 GiB")
+        with np.load(file, allow_pickle=False) as loaded:
+            return {name: _array(loaded, name) for name in loaded.files}
+    except _UNREADABLE as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ValueError(f"unreadable: {reason}") from error
 
 
 def _array(archive: np.lib.npyio.NpzFile, name: str) -> NDArray[Any]:

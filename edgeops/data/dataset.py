@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
+import dataclasses
 import io
 import json
+import math
 import re
-import struct
-from collections.abc import Sequence
-from dataclasses import dataclass
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeops.core.errors import DataError, NotFoundError
-from edgeops.data.archives import read_arrays
-from edgeops.data.items import Inputs, Items, item_digests
-from edgeops.data.splitting import Part, Parts, part_named, split
+from edgeops.core.errors import DataError
+from edgeops.data.index import Index, check_fields
+from edgeops.data.items import DTYPES, Inputs, Items, item_digests
+from edgeops.data.recordings import Recordings
+from edgeops.data.splitting import SHARES, Part, Parts, part_named, split
+from edgeops.data.storage import read_version, write_version
 from edgeops.files import write_atomic
 
 __all__ = [
@@ -35,10 +38,7 @@ __all__ = [
 ]
 
 SOURCE_ORIGIN = "source"
-FORMAT = "edgeops-dataset-1"
-ARRAYS_FILE = "dataset.npz"
-DESCRIPTION_FILE = "dataset.json"
-_ALTERED_FIX = "restore it from a copy, or add the source again with edgeops data add"
+_IN_MEMORY_BYTES = 256 * 1024 * 1024
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}\Z")
 
 
@@ -46,64 +46,74 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}\Z")
 class Dataset:
     """Items in the order of their digests, each with target, part and origin.
 
-    ``inputs`` (N, *shape) uint8 or float32, ``targets`` (N,) int64 indices into ``labels``, ``parts`` (N,)
-    uint8 codes of ``Part``, ``origins`` N times ``"source"`` or ``"captured:<device>"``. Arrays are
-    read-only.
+    ``inputs`` is (N, *shape) uint8, int16 or float32, in memory or memory-mapped, or ``Recordings`` where
+    items differ in length. ``targets`` (N,) int64 indices into ``labels``, ``parts`` (N,) uint8 codes of
+    ``Part``, ``origins`` N times ``"source"`` or ``"captured:<device>"``. Arrays are read-only.
+
+    ``groups`` (empty or N) says what must not stand on both sides of a split, such as a speaker; an item
+    whose group is ``""`` stands for itself. ``slices`` maps each column of metadata to its N values,
+    ``files`` (empty or N) says where an item came from. ``sample_rate_hz`` is that of all items; 0: none.
     """
 
     name: str
     version: int
-    inputs: Inputs
+    inputs: Inputs | Recordings
     targets: NDArray[np.int64]
     labels: tuple[str, ...]
     parts: Parts
     origins: tuple[str, ...]
     kind: str
+    groups: tuple[str, ...] = ()
+    slices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    sample_rate_hz: float = 0.0
+    files: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        lengths = {len(self.inputs), len(self.targets), len(self.parts), len(self.origins)}
-        if lengths == {0} or len(lengths) != 1:
-            raise DataError(f"dataset {self.name} is empty or its arrays differ in length: {sorted(lengths)}")
-        if self.inputs.dtype not in (np.uint8, np.float32):
-            raise DataError(f"dataset {self.name} has inputs of {self.inputs.dtype}, not uint8 or float32")
-        if self.targets.min() < 0 or self.targets.max() >= len(self.labels):
-            raise DataError(f"dataset {self.name} has targets beyond its {len(self.labels)} labels")
-        if self.parts.max() > max(Part):
-            raise DataError(f"dataset {self.name} has items in a part that is not known")
-        for field in ("inputs", "targets", "parts"):
-            view = getattr(self, field).view()
-            view.flags.writeable = False
-            object.__setattr__(self, field, view)
+        check_fields(self, len(self.inputs), str(self.inputs.dtype))
+        for name in ("inputs", "targets", "parts"):
+            values = getattr(self, name)
+            if isinstance(values, np.ndarray):
+                view = values.view()
+                view.flags.writeable = False
+                object.__setattr__(self, name, view)
+
+    @classmethod
+    def of(cls, index: Index, inputs: Inputs | Recordings) -> Dataset:
+        """Values and what is known about them, put together; digests are believed."""
+        names = {entry.name for entry in dataclasses.fields(cls)} - {"inputs"}
+        dataset = cls(inputs=inputs, **{name: getattr(index, name) for name in names})
+        dataset.__dict__["index"] = index
+        return dataset
 
     def __len__(self) -> int:
         return len(self.targets)
 
+    @property
+    def item_shape(self) -> tuple[int, ...]:
+        """The shape of an item; it begins with -1 where items differ in length."""
+        if isinstance(self.inputs, Recordings):
+            return (-1, *self.inputs.tail)
+        return tuple(int(size) for size in self.inputs.shape[1:])
+
     @cached_property
-    def sha256(self) -> str:
-        """Hex hash of schema, labels and every item with its target, part and origin, in no order.
-
-        Name and version are not content. A uint8 and a float32 dataset of the same items differ.
-        """
-        schema = {
-            "format": FORMAT,
-            "kind": self.kind,
-            "dtype": str(self.inputs.dtype),
-            "shape": list(self.inputs.shape[1:]),
-            "labels": list(self.labels),
-        }
-        lines = sorted(
-            digest + struct.pack(">qB", target, part) + hashlib.sha256(origin.encode()).digest()
-            for digest, target, part, origin in zip(
-                item_digests(self.inputs), self.targets, self.parts, self.origins, strict=True
-            )
+    def index(self) -> Index:
+        """Everything but the values, with the digest of each item."""
+        names = {entry.name for entry in dataclasses.fields(self)} - {"inputs"}
+        return Index(
+            dtype=str(self.inputs.dtype),
+            item_shape=self.item_shape,
+            digests=item_digests(self.inputs),
+            lengths=self.inputs.lengths if isinstance(self.inputs, Recordings) else np.zeros(0, np.int64),
+            **{name: getattr(self, name) for name in names},
         )
-        whole = hashlib.sha256(json.dumps(schema, sort_keys=True).encode())
-        for line in lines:
-            whole.update(line)
-        return whole.hexdigest()
 
-    def part(self, name: str | Part) -> tuple[Inputs, NDArray[np.int64]]:
-        """Inputs and targets of one part (both may be empty)."""
+    @property
+    def sha256(self) -> str:
+        """Hex hash of all content; see ``Index.sha256``."""
+        return self.index.sha256
+
+    def part(self, name: str | Part) -> tuple[Any, NDArray[np.int64]]:
+        """Inputs and targets of one part (both may be empty): an array, or ``Recordings`` for recordings."""
         chosen = self.parts == part_named(name)
         return self.inputs[chosen], self.targets[chosen]
 
@@ -111,23 +121,41 @@ class Dataset:
         """Items in each part, every part named."""
         return {part.label: int((self.parts == part).sum()) for part in Part}
 
-    def class_balance(self) -> dict[str, int]:
-        """Items of each label, every label named."""
-        sizes = np.bincount(self.targets, minlength=len(self.labels))
+    def class_balance(self, part: Part | None = None) -> dict[str, int]:
+        """Items of each label, every label named; of all parts or of one."""
+        targets = self.targets if part is None else self.targets[self.parts == part]
+        sizes = np.bincount(targets, minlength=len(self.labels))
         return {label: int(size) for label, size in zip(self.labels, sizes, strict=True)}
 
 
-def new_dataset(name: str, items: Items) -> Dataset:
-    """Version 1 of a dataset, split by content, in digest order; raises ``DataError`` for a bad name."""
+def check_dataset_name(name: str) -> str:
+    """The name itself; raises ``DataError`` for one that is not a dataset's."""
     if not _NAME.match(name):
         raise DataError(
             f"{name!r} is not a dataset name",
             fix="use lower-case letters, digits, dot, dash and underscore, at most 64 characters",
         )
-    origins = (SOURCE_ORIGIN,) * len(items)
-    return _in_digest_order(
-        Dataset(name, 1, items.inputs, items.targets, items.labels, split(items), origins, items.kind)
+    return name
+
+
+def new_dataset(name: str, items: Items, shares: Mapping[Part, float] = SHARES) -> Dataset:
+    """Version 1 of a dataset, split by content, in digest order; raises ``DataError`` for a bad name."""
+    check_dataset_name(name)
+    digests = item_digests(items.inputs)
+    order = sorted(range(len(digests)), key=digests.__getitem__)
+    index = Index(
+        name=name,
+        version=1,
+        kind=items.kind,
+        labels=items.labels,
+        dtype=str(items.inputs.dtype),
+        item_shape=tuple(int(size) for size in items.inputs.shape[1:]),
+        digests=[digests[row] for row in order],
+        targets=items.targets[order],
+        parts=split(items, shares)[order],
+        origins=(SOURCE_ORIGIN,) * len(items),
     )
+    return Dataset.of(index, items.inputs[order])
 
 
 def extend(
@@ -139,10 +167,11 @@ def extend(
 ) -> Dataset:
     """The next version: ``dataset`` with captured items added; ``dataset`` itself does not change.
 
-    ``inputs`` (M, *shape) may lack or carry a trailing channel of one; uint8 items become float32 (exactly)
-    when float32 ones join. What the dataset has already, and repetitions, are dropped: the first stays.
-    Raises ``DataError`` for another shape or dtype, values that are not finite, targets without a label,
-    arrays of unequal length, or when nothing new is left.
+    ``inputs`` (M, *shape) may lack or carry a trailing channel of one, and are of any length where the
+    dataset's are; integer items become float32 (exactly) when float32 ones join. What the dataset has already,
+    and repetitions, are dropped: the first stays. Captured items have no group, slices or file. Large datasets
+    go to an unnamed temporary file instead of memory. Raises ``DataError`` for another shape or dtype, values
+    that are not finite, targets without a label, arrays of unequal length, or when nothing new is left.
     """
     added = _like(dataset, np.asarray(inputs))
     new_targets, new_parts = np.asarray(targets, dtype=np.int64), np.asarray(parts, dtype=np.uint8)
@@ -151,34 +180,95 @@ def extend(
             f"{len(added)} inputs came with {len(new_targets)} targets, {len(origins)} origins and "
             f"{len(new_parts)} parts"
         )
-    seen = set(item_digests(dataset.inputs))
+    old = dataset.index
+    seen = set(old.digests)
     keep: list[int] = []
-    for index, digest in enumerate(item_digests(added)):
+    new_digests = item_digests(added)
+    for row, digest in enumerate(new_digests):
         if digest not in seen:
             seen.add(digest)
-            keep.append(index)
+            keep.append(row)
     if not keep:
         raise DataError(f"nothing new to add to {dataset.name}@{dataset.version}", fix="capture more samples")
-    wide = np.float32 if np.float32 in (dataset.inputs.dtype, added.dtype) else np.uint8
-    return _in_digest_order(
-        Dataset(
-            dataset.name,
-            dataset.version + 1,
-            np.concatenate([dataset.inputs.astype(wide), added[keep].astype(wide)]),
-            np.concatenate([dataset.targets, new_targets[keep]]),
-            dataset.labels,
-            np.concatenate([dataset.parts, new_parts[keep]]),
-            dataset.origins + tuple(origins[index] for index in keep),
-            dataset.kind,
-        )
+    digests = [*old.digests, *(new_digests[row] for row in keep)]
+    order = sorted(range(len(digests)), key=digests.__getitem__)
+
+    def joined(column: tuple[str, ...], new: Sequence[str]) -> tuple[str, ...]:
+        both = (*column, *new)
+        return tuple(both[row] for row in order) if column else ()
+
+    dtype = np.dtype(dataset.inputs.dtype if dataset.inputs.dtype == added.dtype else np.float32)
+    blank = [""] * len(keep)
+    lengths = np.concatenate([old.lengths, [len(added[row]) for row in keep]]) if old.ragged else old.lengths
+    index = Index(
+        name=dataset.name,
+        version=dataset.version + 1,
+        kind=dataset.kind,
+        labels=dataset.labels,
+        dtype=str(dtype),
+        item_shape=dataset.item_shape,
+        digests=[digests[row] for row in order],
+        targets=np.concatenate([dataset.targets, new_targets[keep]])[order],
+        parts=np.concatenate([dataset.parts, new_parts[keep]])[order],
+        origins=joined(dataset.origins, [origins[row] for row in keep]),
+        lengths=lengths[order].astype(np.int64) if old.ragged else lengths,
+        groups=joined(dataset.groups, blank),
+        slices={name: joined(column, blank) for name, column in dataset.slices.items()},
+        sample_rate_hz=dataset.sample_rate_hz,
+        files=joined(dataset.files, blank),
     )
+    return Dataset.of(index, _merged(dataset.inputs, added[keep], order, dtype))
 
 
-def _like(dataset: Dataset, inputs: NDArray[Any]) -> Inputs:
+def save(dataset: Dataset, folder: Path) -> None:
+    """Write a dataset into ``folder``, whole or not at all; what was a dataset there is replaced.
+
+    Raises ``StorageError`` when the disk is full or not writable, or when the folder holds anything else.
+    """
+    write_version(dataset.index, (np.asarray(item) for item in dataset.inputs), folder)
+
+
+def load(folder: Path) -> Dataset:
+    """Memory-map what ``save`` wrote.
+
+    Raises ``NotFoundError`` when no dataset is there and ``DataError`` when it does not decode or its content
+    is not what its hash says.
+    """
+    return Dataset.of(*read_version(folder))
+
+
+def export_replay(dataset: Dataset, part: str | Part, folder: Path) -> None:
+    """Write one part as a device agent replays it: ``inputs.npy``, ``targets.npy`` and ``labels.json``.
+
+    Inputs keep the dataset's dtype and item shape, targets are int64 indices into the list of labels. Raises
+    ``DataError`` when the part is empty or its items differ in length, and ``StorageError``.
+    """
+    inputs, targets = dataset.part(part)
+    described = f"the part {part_named(part).label} of {dataset.name}@{dataset.version}"
+    if len(inputs) == 0:
+        raise DataError(f"{described} is empty")
+    if isinstance(inputs, Recordings):
+        if inputs.lengths.min() != inputs.lengths.max():
+            raise DataError(
+                f"{described} has recordings of {inputs.lengths.min()} to {inputs.lengths.max()} samples, and "
+                "an agent replays inputs of one shape",
+                fix="cut the recordings to one length before adding them",
+            )
+        inputs = np.stack(list(inputs))
+    for name, array in (("inputs.npy", inputs), ("targets.npy", targets)):
+        buffer = io.BytesIO()
+        np.save(buffer, array, allow_pickle=False)
+        write_atomic(Path(folder) / name, buffer.getvalue())
+    write_atomic(Path(folder) / "labels.json", (json.dumps(list(dataset.labels)) + "\n").encode())
+
+
+def _like(dataset: Dataset, inputs: NDArray[Any]) -> NDArray[Any]:
     """The inputs in the shape of the dataset's items, or ``DataError``."""
-    shape = dataset.inputs.shape[1:]
-    if inputs.dtype not in (np.uint8, np.float32):
-        raise DataError(f"captured inputs have dtype {inputs.dtype}; uint8 or float32 is needed")
+    shape = dataset.item_shape
+    if str(inputs.dtype) not in DTYPES:
+        raise DataError(f"captured inputs have dtype {inputs.dtype}; {', '.join(DTYPES)} is needed")
+    if shape[:1] == (-1,):
+        shape = (*inputs.shape[1:2], *shape[1:])
     if inputs.shape[1:] not in (shape, (*shape, 1)) and (*inputs.shape[1:], 1) != shape:
         raise DataError(f"captured inputs have shape {inputs.shape[1:]}; {dataset.name} has {shape}")
     if not np.isfinite(inputs).all():
@@ -186,95 +276,27 @@ def _like(dataset: Dataset, inputs: NDArray[Any]) -> Inputs:
     return inputs.reshape(len(inputs), *shape)
 
 
-def _in_digest_order(dataset: Dataset) -> Dataset:
-    """The same dataset in canonical order, so that training does not depend on the order of arrival."""
-    digests = item_digests(dataset.inputs)
-    order = sorted(range(len(digests)), key=digests.__getitem__)
-    return Dataset(
-        dataset.name,
-        dataset.version,
-        dataset.inputs[order],
-        dataset.targets[order],
-        dataset.labels,
-        dataset.parts[order],
-        tuple(dataset.origins[index] for index in order),
-        dataset.kind,
-    )
+def _merged(
+    old: Inputs | Recordings, added: NDArray[Any], order: Sequence[int], dtype: np.dtype[Any]
+) -> Inputs | Recordings:
+    """Old items followed by new ones, in ``order``; one item is copied at a time."""
+    if isinstance(old, Recordings):
+        every = np.concatenate([old.lengths, np.full(len(added), added.shape[1], np.int64)])
+        lengths = every[np.asarray(order)]
+        starts = np.cumsum(lengths) - lengths
+        values = _allocate((int(lengths.sum()), *old.tail), dtype)
+        for row, source in enumerate(order):
+            item = old[source] if source < len(old) else added[source - len(old)]
+            values[starts[row] : starts[row] + lengths[row]] = item
+        return Recordings(values, starts, lengths)
+    whole = _allocate((len(order), *old.shape[1:]), dtype)
+    for row, source in enumerate(order):
+        whole[row] = old[source] if source < len(old) else added[source - len(old)]
+    return whole
 
 
-def save(dataset: Dataset, folder: Path) -> None:
-    """Write ``dataset.npz`` and ``dataset.json`` into ``folder``, each whole or not at all.
-
-    The description comes last, so that a folder without one is not a dataset yet. Raises ``StorageError``.
-    """
-    buffer = io.BytesIO()
-    np.savez(
-        buffer,
-        inputs=dataset.inputs,
-        targets=dataset.targets,
-        parts=dataset.parts,
-        origins=np.array(dataset.origins, dtype=np.str_),
-    )
-    description = {
-        "format": FORMAT,
-        "name": dataset.name,
-        "version": dataset.version,
-        "kind": dataset.kind,
-        "labels": list(dataset.labels),
-        "sha256": dataset.sha256,
-        "counts": dataset.counts(),
-    }
-    write_atomic(Path(folder) / ARRAYS_FILE, buffer.getvalue())
-    write_atomic(Path(folder) / DESCRIPTION_FILE, (json.dumps(description, indent=2) + "\n").encode())
-
-
-def load(folder: Path) -> Dataset:
-    """Read what ``save`` wrote.
-
-    Raises ``NotFoundError`` when no dataset is there and ``DataError`` when it does not decode or its content
-    is not what its hash says.
-    """
-    described, stored = Path(folder) / DESCRIPTION_FILE, Path(folder) / ARRAYS_FILE
-    for path in (described, stored):
-        if not path.exists():
-            raise NotFoundError(f"no dataset in {folder}: {path.name} is missing", fix="edgeops data list")
-    arrays = read_arrays(stored, _ALTERED_FIX)
-    try:
-        description = json.loads(described.read_bytes())
-        dataset = Dataset(
-            str(description["name"]),
-            int(description["version"]),
-            arrays["inputs"],
-            arrays["targets"].astype(np.int64, casting="safe"),
-            tuple(str(label) for label in description["labels"]),
-            arrays["parts"].astype(np.uint8, casting="safe"),
-            tuple(str(origin) for origin in arrays["origins"]),
-            str(description["kind"]),
-        )
-        expected = str(description["sha256"])
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise DataError(f"the dataset in {folder} does not decode: {error!r}", fix=_ALTERED_FIX) from error
-    if dataset.sha256 != expected:
-        raise DataError(
-            f"the dataset in {folder} was altered: its content is {dataset.sha256[:12]}, not {expected[:12]}",
-            fix=_ALTERED_FIX,
-            expected=expected,
-            found=dataset.sha256,
-        )
-    return dataset
-
-
-def export_replay(dataset: Dataset, part: str | Part, folder: Path) -> None:
-    """Write one part as a device agent replays it: ``inputs.npy``, ``targets.npy`` and ``labels.json``.
-
-    Inputs keep the dataset's dtype and item shape, targets are int64 indices into the list of labels. Raises
-    ``DataError`` when the part is empty and ``StorageError``.
-    """
-    inputs, targets = dataset.part(part)
-    if len(inputs) == 0:
-        raise DataError(f"the part {part_named(part).label} of {dataset.name}@{dataset.version} is empty")
-    for name, array in (("inputs.npy", inputs), ("targets.npy", targets)):
-        buffer = io.BytesIO()
-        np.save(buffer, array, allow_pickle=False)
-        write_atomic(Path(folder) / name, buffer.getvalue())
-    write_atomic(Path(folder) / "labels.json", (json.dumps(list(dataset.labels)) + "\n").encode())
+def _allocate(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+    if math.prod(shape) * dtype.itemsize <= _IN_MEMORY_BYTES:
+        return np.empty(shape, dtype)
+    file: Any = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the mapping, and has no name
+    return np.memmap(file, dtype, "w+", shape=shape)

@@ -3,35 +3,41 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgeops.core.errors import DataError
+from edgeops.data.recordings import Recordings
 
 MAX_QUARANTINED_SHARE = 0.20
 NOT_FINITE = "not finite"
 DUPLICATE = "duplicate"
 CONFLICTING = "same input, different targets"
 
-Inputs = NDArray[np.uint8] | NDArray[np.float32]
+Inputs = NDArray[np.uint8] | NDArray[np.int16] | NDArray[np.float32]
+DTYPES = ("uint8", "int16", "float32")
+_CHUNK_BYTES = 1 << 22
 
 
 @dataclass(frozen=True, slots=True)
 class Quarantined:
-    """An item that was set aside: its index in the source, and why."""
+    """An item that was set aside: its index in the source, why, and the file where it has one."""
 
     index: int
     reason: str
+    file: str = ""
 
 
 @dataclass(frozen=True, eq=False)
 class Items:
     """Checked items of a source, in the source's order.
 
-    ``inputs`` (N, *shape) uint8 or float32, ``targets`` (N,) int64 indices into ``labels``, ``kind`` is
-    ``"image"`` where an item has two or three dimensions and ``"table"`` otherwise.
+    ``inputs`` (N, *shape) uint8, int16 or float32, ``targets`` (N,) int64 indices into ``labels``, ``kind``
+    is ``"image"`` where an item has two or three dimensions and ``"table"`` otherwise.
     """
 
     inputs: Inputs
@@ -44,18 +50,34 @@ class Items:
         return len(self.targets)
 
 
-def item_digests(inputs: Inputs) -> list[bytes]:
+def item_digests(inputs: Inputs | Recordings) -> list[bytes]:
     """SHA-256 of each item's shape and values: (N, *shape) to N digests of 32 bytes.
 
     Values are hashed as little-endian float32, so that a uint8 image and the same image as float32 are one
-    item; a trailing channel of one and the sign of a zero make no difference.
+    item; a trailing channel of one and the sign of a zero make no difference. A few MiB are read at a time.
     """
-    shape = inputs.shape[1:]
+    if isinstance(inputs, Recordings):
+        return [item_digest(item) for item in inputs]
+    prefix = _prefix(inputs.shape[1:])
+    step = max(1, _CHUNK_BYTES // max(1, 4 * math.prod(inputs.shape[1:])))
+    digests: list[bytes] = []
+    for start in range(0, len(inputs), step):
+        chunk = inputs[start : start + step]
+        rows = np.ascontiguousarray(chunk, dtype="<f4").reshape(len(chunk), -1) + np.float32(0)
+        digests += [hashlib.sha256(prefix + row.tobytes()).digest() for row in rows]
+    return digests
+
+
+def item_digest(values: NDArray[Any]) -> bytes:
+    """The digest of one item, as ``item_digests`` gives it."""
+    plain = np.ascontiguousarray(values, dtype="<f4") + np.float32(0)
+    return hashlib.sha256(_prefix(values.shape) + plain.tobytes()).digest()
+
+
+def _prefix(shape: tuple[int, ...]) -> bytes:
     if len(shape) == 3 and shape[-1] == 1:
         shape = shape[:-1]
-    prefix = f"edgeops-item-1:{','.join(map(str, shape))}:".encode()
-    rows = np.ascontiguousarray(inputs, dtype="<f4").reshape(len(inputs), -1) + np.float32(0)
-    return [hashlib.sha256(prefix + row.tobytes()).digest() for row in rows]
+    return f"edgeops-item-1:{','.join(map(str, shape))}:".encode()
 
 
 def kind_of(inputs: Inputs) -> str:

@@ -20,7 +20,10 @@ def _json_list() -> Any:
 
 
 class DatasetVersion(SQLModel, table=True):
-    """An immutable, content-addressed version of a dataset."""
+    """An immutable, content-addressed version of a dataset.
+
+    ``quarantined`` holds pairs (file, reason), ``split`` the shares of the parts and the name of the group.
+    """
 
     __tablename__ = "dataset_version"
     __table_args__ = (UniqueConstraint("name", "version"),)
@@ -33,6 +36,10 @@ class DatasetVersion(SQLModel, table=True):
     labels: list[str] = _json_list()
     parts: dict[str, int] = _json()
     quarantined: list[Any] = _json_list()
+    source: str = ""
+    split: dict[str, Any] = _json()
+    sample_rate_hz: float = 0.0
+    notes: list[str] = _json_list()
     parent_id: int | None = Field(default=None, foreign_key="dataset_version.id")
     created_at: float
 
@@ -50,6 +57,7 @@ class Run(SQLModel, table=True):
     metrics: dict[str, Any] = _json()
     gates: list[Any] = _json_list()
     versions: dict[str, Any] = _json()
+    record: dict[str, Any] = _json()
     seconds: float
     created_at: float
 

@@ -163,6 +163,33 @@ def histogram(alt: str, reference: Sequence[int], current: Sequence[int]) -> Mar
     return _svg(alt, height, parts, width)
 
 
+def matrix(alt: str, labels: Sequence[str], counts: Sequence[Sequence[int]]) -> Markup:
+    """A square of counts, each cell shaded by its share of the row."""
+    left, top, room = 150, 40, 640
+    cell = max(14.0, min(56.0, room / max(len(labels), 1)))
+    height, width = int(top + cell * len(labels) + 16), int(left + cell * len(labels) + 30)
+    parts = []
+    for index, (label, row) in enumerate(zip(labels, counts, strict=True)):
+        y = top + index * cell
+        parts.append(
+            f'<text x="{left - 8}" y="{y + cell / 2 + 4:.1f}" text-anchor="end">{escape(label)}</text>'
+        )
+        x = left + (index + 0.5) * cell
+        parts.append(f'<text x="{x:.1f}" y="{top - 10}" text-anchor="middle">{escape(label[:8])}</text>')
+        for column, (count, part) in enumerate(zip(row, _shares(row), strict=True)):
+            x = left + column * cell
+            parts.append(
+                f'<rect class="cell" x="{x + 1:.1f}" y="{y + 1:.1f}" width="{cell - 2:.1f}"'
+                f' height="{cell - 2:.1f}" fill-opacity="{0.05 + 0.75 * part:.2f}"/>'
+            )
+            if count and cell >= 20:
+                parts.append(
+                    f'<text class="marked" x="{x + cell / 2:.1f}" y="{y + cell / 2 + 4:.1f}"'
+                    f' text-anchor="middle">{count}</text>'
+                )
+    return _svg(alt, height, parts, max(width, 400))
+
+
 def _shares(counts: Sequence[int]) -> list[float]:
     total = sum(counts) or 1
     return [count / total for count in counts]

@@ -52,13 +52,31 @@ def quiet() -> Iterator[None]:
             os.close(saved[1])
 
 
-@functools.cache
-def load_tensorflow() -> tuple[Any, Any]:
+_fixed_threads: list[int] = []
+
+
+def load_tensorflow(threads: int = 1) -> tuple[Any, Any]:
     """The modules ``(tensorflow, keras)``; raises ``MissingExtra`` where they are not installed.
 
-    The first call fixes TensorFlow's threads at one: sums are split by the number of threads, so the bytes of
-    a model would otherwise depend on the machine's cores; and at the size of edge models one is no slower.
+    The first call fixes TensorFlow's threads for the life of the process: sums are split by the number of
+    threads, so the bytes of a model would otherwise depend on the machine's cores. At the size of most edge
+    models one is no slower. ``threads_in_use`` says which number it was.
     """
+    tensorflow, keras = _modules()
+    if not _fixed_threads:
+        tensorflow.config.threading.set_intra_op_parallelism_threads(threads)
+        tensorflow.config.threading.set_inter_op_parallelism_threads(1)
+        _fixed_threads.append(threads)
+    return tensorflow, keras
+
+
+def threads_in_use() -> int:
+    """How many threads an operation is split over in this process."""
+    return _fixed_threads[0] if _fixed_threads else 1
+
+
+@functools.cache
+def _modules() -> tuple[Any, Any]:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
     try:
@@ -71,6 +89,4 @@ def load_tensorflow() -> tuple[Any, Any]:
             fix='pip install "edgeops[train]"',
             extra="train",
         ) from error
-    tensorflow.config.threading.set_intra_op_parallelism_threads(1)
-    tensorflow.config.threading.set_inter_op_parallelism_threads(1)
     return tensorflow, keras

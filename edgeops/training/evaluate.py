@@ -1,39 +1,71 @@
-"""How often a model is right, for each class and over all; float and int8 by the same arithmetic."""
+"""How often a model is right, for each class, each slice and over all; float and int8 by the same arithmetic."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgeops.core.errors import DataError, InputError
-from edgeops.training.prepare import Float32
+from edgeops.training.arrays import Float32, Targets
+from edgeops.training.fit import predict_float
 from edgeops.training.quantize import open_model, quantize_inputs, tensor_contract
 
-Targets = NDArray[np.int64]
+MIN_SLICE = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """Accuracy on the ``n`` items of one value of a slice."""
+
+    name: str
+    value: str
+    accuracy: float
+    n: int
 
 
 @dataclass(frozen=True, slots=True)
 class Metrics:
     """Measured on ``n`` items: ``recall`` per class (None where there was no item of it), and ``confusion``
-    with a row for each true class and a column for each predicted one. Fractions lie in 0..1.
+    with a row for each true class and a column for each predicted one. Fractions lie in 0..1. ``auc`` is the
+    area under the ROC curve where anomalies are found.
     """
 
     accuracy: float
     recall: tuple[float | None, ...]
     confusion: tuple[tuple[int, ...], ...]
     n: int
+    slices: tuple[Slice, ...] = field(default=())
+    auc: float | None = None
+
+    @property
+    def worst_recall(self) -> float:
+        """The recall of the class that is recognised worst."""
+        return min(value for value in self.recall if value is not None)
+
+    def worst_slice(self, at_least: int = MIN_SLICE) -> Slice | None:
+        """The slice value with the lowest accuracy, among those of ``at_least`` items; None without any."""
+        large = [entry for entry in self.slices if entry.n >= at_least]
+        return min(large, key=lambda entry: entry.accuracy) if large else None
 
     def to_dict(self) -> dict[str, Any]:
         """The same as plain values, ready for JSON."""
-        return {
+        document: dict[str, Any] = {
             "accuracy": self.accuracy,
             "recall": list(self.recall),
             "confusion": [list(row) for row in self.confusion],
             "n": self.n,
         }
+        if self.auc is not None:
+            document["auc"] = self.auc
+        if self.slices:
+            document["slices"] = [
+                {"name": s.name, "value": s.value, "accuracy": s.accuracy, "n": s.n} for s in self.slices
+            ]
+        return document
 
 
 def measure(predicted: Targets, targets: Targets, n_classes: int) -> Metrics:
@@ -55,13 +87,39 @@ def measure(predicted: Targets, targets: Targets, n_classes: int) -> Metrics:
     )
 
 
+def with_slices(
+    metrics: Metrics, predicted: Targets, targets: Targets, columns: Mapping[str, Sequence[str]]
+) -> Metrics:
+    """The same metrics with the accuracy on each value of each column (N,) of metadata."""
+    right = predicted == targets
+    found = []
+    for name, values in sorted(columns.items()):
+        column = np.asarray(values, dtype=np.str_)
+        for value in np.unique(column):
+            chosen = column == value
+            found.append(Slice(name, str(value), float(right[chosen].mean()), int(chosen.sum())))
+    return replace(metrics, slices=tuple(found))
+
+
+def area_under_roc(scores: NDArray[np.float64], positive: NDArray[np.bool_]) -> float:
+    """How likely a random positive has a higher score than a random negative, ties counting half.
+
+    By ranks (Hanley and McNeil 1982). Raises ``DataError`` unless there are both.
+    """
+    n_positive = int(positive.sum())
+    n_negative = len(positive) - n_positive
+    if not n_positive or not n_negative:
+        raise DataError("the area under the ROC curve needs normal items and anomalies in the test part")
+    values, inverse, counts = np.unique(scores, return_inverse=True, return_counts=True)
+    del values
+    mean_rank = np.cumsum(counts) - (counts - 1) / 2
+    total = float(mean_rank[inverse][positive].sum())
+    return (total - n_positive * (n_positive + 1) / 2) / (n_positive * n_negative)
+
+
 def evaluate_float(model: Any, x: Float32, y: Targets) -> Metrics:
     """A keras model on preprocessed ``x`` (N, *shape)."""
-    scores = np.concatenate(
-        [model(x[i : i + 256], training=False).numpy() for i in range(0, len(x), 256)]
-        or [np.zeros((0, model.output_shape[-1]), np.float32)]
-    )
-    return measure(scores.argmax(axis=1), y, model.output_shape[-1])
+    return measure(predict_float(model, x).argmax(axis=1), y, model.output_shape[-1])
 
 
 def evaluate_int8(tflite: bytes, x: Float32, y: Targets) -> Metrics:
@@ -72,7 +130,7 @@ def evaluate_int8(tflite: bytes, x: Float32, y: Targets) -> Metrics:
 
 
 def predict_int8(tflite: bytes, quantized_inputs: NDArray[np.int8]) -> NDArray[np.int8]:
-    """Run the model on each of (N, *shape) int8: (N, classes) int8; ``InputError`` for other shapes."""
+    """Run the model on each of (N, *shape) int8: (N, *output) int8; ``InputError`` for other shapes."""
     interpreter = open_model(tflite)
     taken, given = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
     shape = tuple(int(size) for size in taken["shape"][1:])
@@ -81,7 +139,7 @@ def predict_int8(tflite: bytes, quantized_inputs: NDArray[np.int8]) -> NDArray[n
             f"the model takes int8 inputs of shape {shape}, not {quantized_inputs.dtype} of "
             f"{quantized_inputs.shape[1:]}"
         )
-    outputs = np.empty((len(quantized_inputs), int(given["shape"][-1])), np.int8)
+    outputs = np.empty((len(quantized_inputs), *(int(size) for size in given["shape"][1:])), np.int8)
     for index, item in enumerate(quantized_inputs):
         interpreter.set_tensor(taken["index"], item[np.newaxis])
         interpreter.invoke()

@@ -2,82 +2,156 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeops.training.architectures import build
+from edgeops.training.architectures.build import build, with_parameters
+from edgeops.training.arrays import Float32, Targets
+from edgeops.training.augment import augmented
 from edgeops.training.backend import load_tensorflow
-from edgeops.training.prepare import Float32, augmented
+from edgeops.training.losses import Loss, cross_entropy, distilled, reconstruction_loss
+from edgeops.training.pruning import Pruner
 from edgeops.training.recipe import Recipe
 
 Progress = Callable[[int, int, dict[str, float]], None]
-Targets = NDArray[np.int64]
 _STEP_SEED_SPAN = 2**32
 
 
-def train_float(
-    recipe: Recipe,
-    inputs: Float32,
-    targets: Targets,
-    validation: tuple[Float32, Targets],
-    n_classes: int,
-    seed: int,
-    progress: Progress | None = None,
-) -> Any:
-    """A trained keras model for preprocessed ``inputs`` (N, *shape) and ``targets`` (N,).
+@dataclass(frozen=True, eq=False)
+class TrainingSet:
+    """What is learned from and what is watched: ``inputs`` (M, *shape) with the ``rows`` to use, repeated ones
+    more often; ``targets`` (M,); ``validation`` inputs and targets; how many classes there are.
+    """
+
+    inputs: Float32
+    targets: Targets
+    rows: NDArray[np.int64]
+    validation: tuple[Float32, Targets]
+    n_classes: int
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """A trained keras model, and its curves: one dictionary of figures an epoch."""
+
+    model: Any
+    curves: tuple[dict[str, float], ...]
+
+
+def train_float(recipe: Recipe, data: TrainingSet, seed: int, progress: Progress | None = None) -> Fitted:
+    """Build and train the recipe's model, after its teacher where it has one.
 
     Sets the process-wide seeds of Python, NumPy and TensorFlow. ``progress`` is called after each epoch with
-    its number from 1, the number of epochs, and loss, accuracy and val_accuracy. Raises ``ConfigError`` when
-    the architecture does not build.
+    its number from 1, the number of epochs, and loss, accuracy and val_accuracy (val_loss where anomalies are
+    found). Raises ``ConfigError`` when the architecture does not build.
     """
-    tensorflow, keras = load_tensorflow()
+    tensorflow, keras = load_tensorflow(recipe.training.threads)
     keras.backend.clear_session()
     keras.utils.set_random_seed(seed % _STEP_SEED_SPAN)
     tensorflow.config.experimental.enable_op_determinism()
-    model = build(recipe, inputs.shape[1:], n_classes)
+    chosen, shape = recipe.training, data.inputs.shape[1:]
+    if recipe.finds_anomalies:
+        loss: Loss = reconstruction_loss(tensorflow)
+    else:
+        weights = class_weights(data.targets[data.rows], data.n_classes) if chosen.balanced else None
+        loss = cross_entropy(tensorflow, data.n_classes, chosen.label_smoothing, weights)
+    teaching = chosen.distillation
+    if teaching.epochs:
+        teacher = build(with_parameters(recipe, teaching.teacher), keras, shape, data.n_classes)
+        run(recipe, teacher, data, loss, teaching.epochs, chosen.learning_rate, seed + 1, None)
+        loss = distilled(tensorflow, loss, teacher, teaching.temperature, teaching.share)
+        keras.utils.set_random_seed(seed % _STEP_SEED_SPAN)
+    model = build(recipe, keras, shape, data.n_classes)
+    curves = run(recipe, model, data, loss, chosen.epochs, chosen.learning_rate, seed, progress)
+    return Fitted(model, curves)
+
+
+def run(
+    recipe: Recipe,
+    model: Any,
+    data: TrainingSet,
+    loss: Loss,
+    epochs: int,
+    learning_rate: float,
+    seed: int,
+    progress: Progress | None,
+    trainable: Sequence[Any] | None = None,
+    keras: Any = None,
+) -> tuple[dict[str, float], ...]:
+    """Train ``model`` in place, all of it or only the ``trainable`` variables; returns the curves.
+
+    ``keras`` is the module that the model is made of, where it is not keras 3.
+    """
+    tensorflow, keras_3 = load_tensorflow(recipe.training.threads)
+    keras = keras or keras_3
     rng = np.random.default_rng(seed)
-    chosen = recipe.training
-    per_epoch = len(inputs) * (1 + chosen.augmentation.copies)
-    steps = -(-per_epoch // chosen.batch_size) * chosen.epochs
-    step = _training_step(tensorflow, keras, model, chosen.learning_rate, steps)
-    for epoch in range(1, chosen.epochs + 1):
-        x, y = _epoch_data(recipe, inputs, targets, rng)
-        losses, hits = [], []
-        for start in range(0, len(x), chosen.batch_size):
-            batch = slice(start, start + chosen.batch_size)
-            loss, hit = step(tensorflow.constant(x[batch]), tensorflow.constant(y[batch]))
-            losses.append(loss)
-            hits.append(hit)
-        if progress is not None:
-            metrics = {
-                "loss": float(np.mean([float(loss) for loss in losses])),
-                "accuracy": sum(int(hit) for hit in hits) / len(x),
-                "val_accuracy": _accuracy(model, *validation),
-            }
-            progress(epoch, chosen.epochs, metrics)
-    return model
-
-
-def _epoch_data(
-    recipe: Recipe, inputs: Float32, targets: Targets, rng: np.random.Generator
-) -> tuple[Float32, Targets]:
-    """The items and their fresh augmented copies, shuffled."""
     how = recipe.training.augmentation
-    copies = [augmented(inputs, how, rng) for _ in range(how.copies)]
-    x, y = np.concatenate([inputs, *copies]), np.tile(targets, 1 + how.copies)
-    order = rng.permutation(len(x))
-    return x[order], y[order]
+    rounds = how.copies + how.originals
+    steps = -(-len(data.rows) * rounds // recipe.training.batch_size) * epochs
+    pruner = Pruner(tensorflow, model, recipe.training.pruning, steps)
+    step = _training_step(tensorflow, keras, model, loss, learning_rate, steps, trainable)
+    curves = []
+    for epoch in range(1, epochs + 1):
+        losses, hits, seen = [], [], 0
+        for x, y in _batches(recipe, data, rng):
+            value, hit = step(tensorflow.constant(x), tensorflow.constant(y))
+            pruner.after_step()
+            losses.append(value)
+            hits.append(hit)
+            seen += len(y)
+        figures = {
+            "loss": float(np.mean([float(value) for value in losses])),
+            "accuracy": sum(int(hit) for hit in hits) / seen,
+            **_validated(recipe, model, data.validation),
+        }
+        curves.append(figures)
+        if progress is not None:
+            progress(epoch, epochs, figures)
+    pruner.finish()
+    return tuple(curves)
 
 
-def _training_step(tensorflow: Any, keras: Any, model: Any, learning_rate: float, steps: int) -> Any:
-    """One compiled step of Adam on cross entropy; a loop of our own takes half the time of ``fit`` here."""
-    schedule = keras.optimizers.schedules.CosineDecay(learning_rate, steps)
-    optimizer = keras.optimizers.Adam(schedule)
-    optimizer.build(model.trainable_variables)
-    cross_entropy = keras.losses.SparseCategoricalCrossentropy()
+def class_weights(targets: Targets, n_classes: int) -> NDArray[np.float32]:
+    """(n_classes,): inversely proportional to frequency, 1 on average over the items; 0 for an absent class."""
+    counts = np.bincount(targets, minlength=n_classes)
+    present = np.maximum(counts, 1)
+    return np.where(counts > 0, len(targets) / ((counts > 0).sum() * present), 0).astype(np.float32)
+
+
+def _batches(
+    recipe: Recipe, data: TrainingSet, rng: np.random.Generator
+) -> Iterator[tuple[Float32, Targets]]:
+    """One epoch: the items and their fresh augmented copies, shuffled; only a batch is in memory at a time."""
+    how, size = recipe.training.augmentation, recipe.training.batch_size
+    count, originals = len(data.rows), int(how.originals)
+    order = rng.permutation(count * (how.copies + originals))
+    for start in range(0, len(order), size):
+        drawn = order[start : start + size]
+        rows = data.rows[drawn % count]
+        x = np.asarray(data.inputs[rows])
+        changed = np.flatnonzero(drawn // count >= originals)
+        if len(changed):
+            x[changed] = augmented(x[changed], how, rng)
+        yield x, data.targets[rows]
+
+
+def _training_step(
+    tensorflow: Any,
+    keras: Any,
+    model: Any,
+    loss: Loss,
+    learning_rate: float,
+    steps: int,
+    trainable: Sequence[Any] | None,
+) -> Any:
+    """One compiled step of Adam; a loop of our own takes half the time of ``fit`` here."""
+    variables = list(trainable if trainable is not None else model.trainable_variables)
+    optimizer = keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(learning_rate, steps))
+    optimizer.build(variables)
     signature = [
         tensorflow.TensorSpec((None, *model.input_shape[1:]), tensorflow.float32),
         tensorflow.TensorSpec((None,), tensorflow.int64),
@@ -85,19 +159,35 @@ def _training_step(tensorflow: Any, keras: Any, model: Any, learning_rate: float
 
     def step(x: Any, y: Any) -> tuple[Any, Any]:
         with tensorflow.GradientTape() as tape:
-            scores = model(x, training=True)
-            loss = cross_entropy(y, scores)
-        gradients = tape.gradient(loss, model.trainable_variables)
-        optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
-        hits = tensorflow.reduce_sum(
-            tensorflow.cast(tensorflow.equal(tensorflow.argmax(scores, axis=1), y), tensorflow.int32)
-        )
-        return loss, hits
+            outputs = model(x, training=True)
+            value = loss(x, y, outputs)
+            if model.losses:
+                value += tensorflow.add_n(model.losses)
+        gradients = tape.gradient(value, variables)
+        optimizer.apply_gradients(zip(gradients, variables, strict=True))
+        return value, _hits(tensorflow, outputs, y)
 
     return tensorflow.function(step, input_signature=signature)
 
 
-def _accuracy(model: Any, x: Float32, y: Targets) -> float:
+def _hits(tensorflow: Any, outputs: Any, y: Any) -> Any:
+    if len(outputs.shape) != 2:
+        return tensorflow.constant(0)
+    right = tensorflow.equal(tensorflow.argmax(outputs, axis=1), y)
+    return tensorflow.reduce_sum(tensorflow.cast(right, tensorflow.int32))
+
+
+def _validated(recipe: Recipe, model: Any, validation: tuple[Float32, Targets]) -> dict[str, float]:
+    x, y = validation
     if len(x) == 0:
-        return 0.0
-    return float((model(x, training=False).numpy().argmax(axis=1) == y).mean())
+        return {}
+    outputs = predict_float(model, x)
+    if recipe.finds_anomalies:
+        return {"val_loss": float(np.mean((outputs - x) ** 2))}
+    return {"val_accuracy": float((outputs.argmax(axis=1) == y).mean())}
+
+
+def predict_float(model: Any, x: Float32, batch: int = 256) -> Float32:
+    """Outputs of a keras model on preprocessed ``x`` (N, *shape), at inference."""
+    parts = [model(x[i : i + batch], training=False).numpy() for i in range(0, len(x), batch)]
+    return np.concatenate(parts) if parts else np.zeros((0, *model.output_shape[1:]), np.float32)

@@ -10,7 +10,16 @@ import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from edgeops.core.codec import encode
-from edgeops.core.manifest import Artifact, BlobRef, Manifest, TensorContract, Trial, blob_ref, seal
+from edgeops.core.manifest import (
+    Artifact,
+    BlobRef,
+    Manifest,
+    RawContract,
+    TensorContract,
+    Trial,
+    blob_ref,
+    seal,
+)
 from edgeops.core.observe import (
     CONFIDENCE_BINS,
     ObservePlan,
@@ -78,6 +87,14 @@ def self_test_vectors(result: TrainingResult) -> SelfTest:
     )
 
 
+def _raw_contract(recipe: Recipe, result: TrainingResult, unit: str) -> RawContract | None:
+    """What the sensor must give, where the front end turns it into another shape; None where it does not."""
+    if result.raw_shape == result.input.shape:
+        return None
+    rate = result.sample_rate_hz
+    return RawContract(result.raw_shape, unit, round(rate * 1000) if rate else None)
+
+
 def build_package(
     result: TrainingResult,
     recipe: Recipe,
@@ -108,10 +125,12 @@ def build_package(
         min_agent=MIN_AGENT,
         artifacts=(Artifact("tflite", "any", ref(result.tflite)),),
         input=TensorContract.of(result.input, unit),
-        output=TensorContract.of(result.output, "probability"),
-        output_kind="classes",
+        output=TensorContract.of(result.output, "probability" if result.threshold is None else unit),
+        output_kind="classes" if result.threshold is None else "reconstruction",
         labels=result.labels,
         preprocessing=recipe.preprocessing.steps,
+        source=_raw_contract(recipe, result, unit),
+        threshold=result.threshold,
         observe=ref(encode(observe_plan(result, recipe.observe.features))),
         vectors=ref(encode(self_test_vectors(result))),
         trial=trial,

@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from importlib import metadata
 
 import numpy as np
 from numpy.typing import NDArray
 
 import edgeops
-from edgeops.core.errors import ConfigError, DataError
+from edgeops.core.errors import ConfigError
 from edgeops.core.tensors import TensorSpec
-from edgeops.data.dataset import SOURCE_ORIGIN, Dataset, Part
-from edgeops.training.evaluate import Metrics, evaluate_float, evaluate_int8, measure, predict_int8
-from edgeops.training.fit import Progress, Targets, train_float
-from edgeops.training.gates import Gate, judge
-from edgeops.training.prepare import Float32, model_inputs
-from edgeops.training.quantize import quantize_inputs, quantize_int8, tensor_contract
+from edgeops.data.dataset import Dataset, Part
+from edgeops.training.arrays import Float32, Int8, Targets
+from edgeops.training.aware import train_aware
+from edgeops.training.backend import threads_in_use
+from edgeops.training.corruptions import corrupted
+from edgeops.training.evaluate import Metrics
+from edgeops.training.fit import Fitted, Progress, TrainingSet, train_float
+from edgeops.training.gates import FitFinding, Gate, count_leaked, judge
+from edgeops.training.prepare import Prepared, prepare
+from edgeops.training.quantize import convert, representative_rows
 from edgeops.training.recipe import Recipe
+from edgeops.training.scoring import FloatScorer, Int8Scorer, float_scorer, int8_scorer
 
 MAX_REFERENCE = 4096
-Int8 = NDArray[np.int8]
+POINT = 0.01
+FitCheck = Callable[[bytes, str], FitFinding]
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,8 +37,10 @@ class TrainingResult:
 
     ``reference_inputs`` (R, *shape) int8: the train and validation items, each once, unaugmented, at most
     4,096. ``validation_inputs``/``validation_outputs``/``validation_targets`` and ``test_inputs``/
-    ``test_outputs``/``test_targets``: int8 inputs (N, *shape), int8 outputs (N, classes), int64 targets.
-    ``seconds`` is wall-clock time, everything else repeats for the same seed, data and versions.
+    ``test_outputs``/``test_targets``: int8 inputs (N, *shape), int8 class scores (N, classes), int64 targets;
+    ``float_scores`` (N, classes) of the test part. ``threshold`` is of reconstruction errors, in the unit of
+    ``edgeops.core.outputs``, where anomalies are found. ``seconds`` is wall-clock time, everything else
+    repeats for the same seed, data and versions.
     """
 
     tflite: bytes
@@ -40,6 +49,9 @@ class TrainingResult:
     gates: tuple[Gate, ...]
     input: TensorSpec
     output: TensorSpec
+    raw_shape: tuple[int, ...]
+    sample_rate_hz: float
+    threshold: int | None
     reference_inputs: Int8
     validation_inputs: Int8
     validation_outputs: Int8
@@ -47,10 +59,14 @@ class TrainingResult:
     test_inputs: Int8
     test_outputs: Int8
     test_targets: Targets
+    float_scores: Float32
     labels: tuple[str, ...]
+    curves: tuple[dict[str, float], ...]
+    notes: Mapping[str, object]
     versions: dict[str, str]
     seed: int
     seconds: float
+    fitted: Fitted = field(repr=False)
 
     @property
     def passed(self) -> bool:
@@ -58,49 +74,93 @@ class TrainingResult:
         return all(gate.passed for gate in self.gates)
 
 
-def train(recipe: Recipe, dataset: Dataset, seed: int, progress: Progress | None = None) -> TrainingResult:
+@dataclass(frozen=True, eq=False)
+class _Quantized:
+    """The int8 model that was chosen, and how."""
+
+    tflite: bytes
+    scorer: Int8Scorer
+    notes: Mapping[str, object]
+
+
+def train(
+    recipe: Recipe,
+    dataset: Dataset,
+    seed: int,
+    progress: Progress | None = None,
+    fit_check: FitCheck | None = None,
+) -> TrainingResult:
     """Train, quantize, evaluate and judge; a gate that fails is in the result, not raised.
 
-    Raises ``ConfigError`` when recipe and dataset do not belong together, ``DataError`` when a part that is
-    needed is empty.
+    ``fit_check`` (model, target) says whether a model fits a target that the recipe names. Raises
+    ``ConfigError`` when recipe and dataset do not belong together, ``DataError`` when a part that is needed
+    is empty.
     """
     started = time.perf_counter()
-    _check_match(recipe, dataset)
-    x, y = _training_items(recipe, dataset)
-    validation = _part(recipe, dataset, Part.VALIDATION)
-    test = _part(recipe, dataset, Part.TEST)
-    model = train_float(recipe, x, y, validation, len(dataset.labels), seed, progress)
-    tflite = quantize_int8(model, _representative(x, recipe.quantization.representative, seed))
-    taken, given = tensor_contract(tflite)
-    validation_inputs = quantize_inputs(validation[0], taken.scale, taken.zero_point)
-    test_inputs = quantize_inputs(test[0], taken.scale, taken.zero_point)
-    test_outputs = predict_int8(tflite, test_inputs)
-    float_metrics = evaluate_float(model, *test)
-    int8_metrics = measure(test_outputs.argmax(axis=1), test[1], len(dataset.labels))
+    check_match(recipe, dataset)
+    data = prepare(recipe, dataset)
+    rows = _training_rows(recipe, data)
+    validation = data.part(Part.VALIDATION)
+    test_rows = data.rows(Part.TEST)
+    test_targets = data.targets[test_rows]
+    training = TrainingSet(data.inputs, data.targets, rows, validation, len(data.labels))
+    fitted = train_float(recipe, training, seed, progress)
+    in_float = float_scorer(recipe, fitted.model, data.inputs[data.rows(Part.VALIDATION)])
+    quantized = _quantize(recipe, fitted, training, data, in_float, seed)
+    scorer = quantized.scorer
+    columns = {name: tuple(values[i] for i in test_rows) for name, values in data.slices.items()}
+    test_inputs = scorer.quantized(data.inputs[test_rows])
+    tested = scorer.score(test_inputs)
+    float_tested = in_float.score(data.inputs[test_rows])
+    float_metrics = float_tested.metrics(test_targets, len(data.labels), columns)
+    int8_metrics = tested.metrics(test_targets, len(data.labels), columns)
+    validation_inputs = scorer.quantized(validation[0])
+    gates = judge(
+        recipe,
+        float_metrics,
+        int8_metrics,
+        len(quantized.tflite),
+        robustness=[
+            (how, _under(how.corruption, how.severity, scorer, data.inputs[test_rows], test_targets, seed))
+            for how in recipe.gates.robustness
+        ],
+        fits=[fit_check(quantized.tflite, t) for t in recipe.targets.names] if fit_check else (),
+        leaked=_leaked(dataset, data, rows, test_rows),
+    )
     return TrainingResult(
-        tflite=tflite,
+        tflite=quantized.tflite,
         float_metrics=float_metrics,
         int8_metrics=int8_metrics,
-        gates=judge(recipe, float_metrics, int8_metrics, len(tflite)),
-        input=taken,
-        output=given,
-        reference_inputs=_reference(recipe, dataset, taken),
+        gates=gates,
+        input=scorer.input,
+        output=scorer.output,
+        raw_shape=data.raw_shape,
+        sample_rate_hz=dataset.sample_rate_hz,
+        threshold=scorer.threshold,
+        reference_inputs=_reference(data, scorer),
         validation_inputs=validation_inputs,
-        validation_outputs=predict_int8(tflite, validation_inputs),
+        validation_outputs=scorer.score(validation_inputs).scores,
         validation_targets=validation[1],
         test_inputs=test_inputs,
-        test_outputs=test_outputs,
-        test_targets=test[1],
-        labels=dataset.labels,
+        test_outputs=tested.scores,
+        test_targets=test_targets,
+        float_scores=float_tested.scores,
+        labels=data.labels,
+        curves=fitted.curves,
+        notes=quantized.notes,
         versions=versions(),
         seed=seed,
         seconds=time.perf_counter() - started,
+        fitted=fitted,
     )
 
 
 def evaluate_part(recipe: Recipe, tflite: bytes, dataset: Dataset, part: str | Part) -> Metrics:
-    """An int8 model, old or new, on one part of a dataset; raises ``DataError`` when the part is empty."""
-    return evaluate_int8(tflite, *_part(recipe, dataset, part))
+    """An int8 classifier, old or new, on one part of a dataset; raises ``DataError`` when it is empty."""
+    data = prepare(recipe, dataset)
+    inputs, targets = data.part(part if isinstance(part, Part) else Part[part.upper()])
+    scorer = int8_scorer(recipe, tflite, data.inputs[:0])
+    return scorer.score(scorer.quantized(inputs)).metrics(targets, len(data.labels), {})
 
 
 def versions() -> dict[str, str]:
@@ -110,10 +170,13 @@ def versions() -> dict[str, str]:
         "keras": metadata.version("keras"),
         "numpy": metadata.version("numpy"),
         "edgeops": edgeops.__version__,
+        "threads": str(threads_in_use()),
     }
 
 
-def _check_match(recipe: Recipe, dataset: Dataset) -> None:
+def check_match(recipe: Recipe, dataset: Dataset) -> None:
+    """Raise ``ConfigError`` where recipe and dataset do not belong together, or the model is not for devices."""
+    _check_scheme(recipe)
     for key, wanted, found in (
         ("data.name", recipe.data.name, dataset.name),
         ("data.kind", recipe.data.kind, dataset.kind),
@@ -129,39 +192,71 @@ def _check_match(recipe: Recipe, dataset: Dataset) -> None:
             )
 
 
-def _part(recipe: Recipe, dataset: Dataset, part: str | Part) -> tuple[Float32, Targets]:
-    raw, targets = dataset.part(part)
-    if len(raw) == 0:
-        name = part.label if isinstance(part, Part) else part
-        raise DataError(
-            f"the part {name!r} of {dataset.name}@{dataset.version} is empty",
-            fix="add more items to the dataset",
-            dataset=dataset.name,
-            part=name,
+def _check_scheme(recipe: Recipe) -> None:
+    if recipe.quantization.scheme != "int8":
+        raise ConfigError(
+            f"{recipe.path}: a version for devices is int8; {recipe.quantization.scheme!r} is not rolled out",
+            fix='set quantization.scheme = "int8", and compare schemes with edgeops quantize',
+            file=str(recipe.path),
+            key="quantization.scheme",
         )
-    return model_inputs(recipe, raw), targets
 
 
-def _training_items(recipe: Recipe, dataset: Dataset) -> tuple[Float32, Targets]:
-    """The train part in digest order, followed by further rounds of the captured items in it."""
-    x, y = _part(recipe, dataset, Part.TRAIN)
-    in_train = dataset.parts == Part.TRAIN
-    captured = np.array([origin != SOURCE_ORIGIN for origin in dataset.origins])[in_train]
-    extra = recipe.retrain.captured_weight - 1
-    return np.concatenate([x, *[x[captured]] * extra]), np.concatenate([y, *[y[captured]] * extra])
+def _training_rows(recipe: Recipe, data: Prepared) -> NDArray[np.int64]:
+    """The rows of the train part, followed by further rounds of the captured ones in it."""
+    rows = data.rows(Part.TRAIN)
+    captured = rows[~data.original[rows]]
+    return np.concatenate([rows, *[captured] * (recipe.retrain.captured_weight - 1)])
 
 
-def _representative(x: Float32, count: int, seed: int) -> Float32:
-    """Up to ``count`` training inputs, drawn without repetition."""
-    chosen = np.random.default_rng(seed).permutation(len(x))[:count]
-    return x[np.sort(chosen)]
+def _quantize(
+    recipe: Recipe, fitted: Fitted, training: TrainingSet, data: Prepared, in_float: FloatScorer, seed: int
+) -> _Quantized:
+    """The best of the representative sizes on the validation part; training with it where that loses much."""
+    how = recipe.quantization
+    rows = np.unique(training.rows)
+    x, y = training.validation
+    reference = in_float.score(x).quality(y, len(data.labels))
+    tried: dict[str, float] = {}
+    best: tuple[float, bytes, Int8Scorer] | None = None
+    for size in how.representative:
+        chosen = rows[representative_rows(data.targets[rows], size, seed)]
+        tflite = convert(fitted.model, "int8", data.inputs[chosen], how.per_channel_dense)
+        scorer = int8_scorer(recipe, tflite, x)
+        value = scorer.score(scorer.quantized(x)).quality(y, len(data.labels))
+        tried[str(size)] = value
+        if best is None or value > best[0]:
+            best = (value, tflite, scorer)
+    assert best is not None
+    lost = reference - best[0]
+    notes: dict[str, object] = {"representative": tried, "validation_loss_by_quantization": lost}
+    if how.aware == "always" or (how.aware == "auto" and lost > POINT):
+        tflite = train_aware(recipe, fitted, training, data.inputs[rows], seed)
+        scorer = int8_scorer(recipe, tflite, x)
+        value = scorer.score(scorer.quantized(x)).quality(y, len(data.labels))
+        notes["aware"] = {"quality": value, "without": best[0], "taken": value > best[0]}
+        if value > best[0]:
+            best = (value, tflite, scorer)
+    return _Quantized(best[1], best[2], notes)
 
 
-def _reference(recipe: Recipe, dataset: Dataset, taken: TensorSpec) -> Int8:
+def _under(corruption: str, severity: float, scorer: Int8Scorer, x: Float32, y: Targets, seed: int) -> float:
+    changed = corrupted(corruption, x, severity, seed)
+    return scorer.score(scorer.quantized(changed)).metrics(y, scorer.n_classes, {}).accuracy
+
+
+def _leaked(dataset: Dataset, data: Prepared, learned: NDArray[np.int64], tested: NDArray[np.int64]) -> int:
+    """Items and groups on both sides. Windows of one recording that is cut by time are not counted."""
+    learned_items, tested_items = np.unique(data.items[learned]), np.unique(data.items[tested])
+    both = np.intersect1d(learned_items, tested_items)
+    learned_items, tested_items = np.setdiff1d(learned_items, both), np.setdiff1d(tested_items, both)
+    return count_leaked(dataset.groups, dataset.index.digests, learned_items.tolist(), tested_items.tolist())
+
+
+def _reference(data: Prepared, scorer: Int8Scorer) -> Int8:
     # Captured items are left out: a reference mixed of two worlds would resemble neither.
-    source = np.array([origin == SOURCE_ORIGIN for origin in dataset.origins])
-    chosen = source & ((dataset.parts == Part.TRAIN) | (dataset.parts == Part.VALIDATION))
-    raw = dataset.inputs[chosen]
+    rows = data.rows(Part.TRAIN, Part.VALIDATION)
+    rows = rows[data.original[rows]]
     # digest order is random with respect to content, so evenly spaced items are a fair sample
-    spaced = np.unique(np.linspace(0, len(raw) - 1, min(len(raw), MAX_REFERENCE)).astype(np.intp))
-    return quantize_inputs(model_inputs(recipe, raw[spaced]), taken.scale, taken.zero_point)
+    spaced = np.unique(np.linspace(0, len(rows) - 1, min(len(rows), MAX_REFERENCE)).astype(np.intp))
+    return scorer.quantized(data.inputs[rows[spaced]])

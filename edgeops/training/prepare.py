@@ -1,54 +1,188 @@
-"""From a dataset's raw inputs to what a model takes, and random moves of images."""
+"""From a dataset to what a model takes: windows cut, front end run, parts decided; a chunk at a time."""
 
 from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeops.core.features.steps import apply_steps
-from edgeops.data.items import Inputs
-from edgeops.training.recipe import Augmentation, Recipe
+from edgeops.core.errors import ConfigError, DataError, InputError
+from edgeops.core.features.steps import apply_to_batch, output_shape
+from edgeops.core.outputs import RECONSTRUCTION_LABELS
+from edgeops.data.dataset import SOURCE_ORIGIN, Dataset
+from edgeops.data.splitting import Part, holdout_parts
+from edgeops.training.arrays import Float32, Targets
+from edgeops.training.recipe import Recipe
+from edgeops.training.windows import (
+    BY_TIME,
+    VALIDATION_FROM,
+    Windows,
+    cut,
+    parts_by_time,
+    values_of,
+)
 
-Float32 = NDArray[np.float32]
+_CHUNK = 256
+_IN_MEMORY_BYTES = 512 * 1024 * 1024
 
 
-def model_inputs(recipe: Recipe, raw: Inputs) -> Float32:
-    """Raw (N, *shape) uint8 or float32 to the model's float32, preprocessed; images get a channel axis."""
-    values = np.asarray(apply_steps(recipe.preprocessing.steps, raw.astype(np.float32)), dtype=np.float32)
-    if recipe.data.kind == "image" and values.ndim == 3:
-        values = values[..., np.newaxis]
-    return values
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """The inputs of a model, in the dataset's order, which is random with respect to content.
 
-
-def augmented(images: Float32, how: Augmentation, rng: np.random.Generator) -> Float32:
-    """Each of (N, height, width, channels) turned, moved and zoomed once at random, bilinear, zero outside.
-
-    Raises nothing; the same generator state gives the same result.
+    ``inputs`` (M, *shape) float32, in memory or, where they are many, in an unnamed temporary file;
+    ``targets`` (M,) indices into ``labels``; ``parts`` (M,) codes of ``Part``; ``items`` (M,) which item of
+    the dataset each is from; ``original`` (M,) false where it was captured in the field.
     """
-    n, height, width, _ = images.shape
-    angle = np.deg2rad(rng.uniform(-how.rotation_degrees, how.rotation_degrees, n))
-    zoom = 1 + rng.uniform(-how.zoom, how.zoom, n)
-    shift_y, shift_x = rng.uniform(-how.shift_pixels, how.shift_pixels, (2, n))
-    cosine, sine = np.cos(angle) / zoom, np.sin(angle) / zoom
-    centre_y, centre_x = (height - 1) / 2, (width - 1) / 2
-    y, x = np.mgrid[:height, :width].reshape(2, 1, -1).astype(np.float64)
-    dy = y - centre_y - shift_y[:, None]
-    dx = x - centre_x - shift_x[:, None]
-    from_y = cosine[:, None] * dy - sine[:, None] * dx + centre_y
-    from_x = sine[:, None] * dy + cosine[:, None] * dx + centre_x
-    return _bilinear(images, from_y, from_x)
+
+    inputs: Float32
+    targets: Targets
+    parts: NDArray[np.uint8]
+    items: NDArray[np.int64]
+    original: NDArray[np.bool_]
+    labels: tuple[str, ...]
+    raw_shape: tuple[int, ...]
+    dataset: str
+    slices: Mapping[str, tuple[str, ...]]
+
+    def rows(self, *parts: Part) -> NDArray[np.int64]:
+        """The rows of these parts; raises ``DataError`` when there are none."""
+        found = np.flatnonzero(np.isin(self.parts, parts))
+        if len(found) == 0:
+            names = " and ".join(part.label for part in parts)
+            raise DataError(
+                f"the part {names!r} of {self.dataset} is empty",
+                fix="add more items to the dataset",
+                dataset=self.dataset,
+                part=names,
+            )
+        return found
+
+    def part(self, *parts: Part) -> tuple[Float32, Targets]:
+        """Inputs and targets of these parts."""
+        rows = self.rows(*parts)
+        return self.inputs[rows], self.targets[rows]
 
 
-def _bilinear(images: Float32, y: NDArray[np.float64], x: NDArray[np.float64]) -> Float32:
-    """Values of each image at (N, height * width) positions."""
-    n, height, width, channels = images.shape
-    padded = np.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)))
-    y, x = np.clip(y + 1, 0, height + 1), np.clip(x + 1, 0, width + 1)
-    top, left = np.floor(y).astype(np.intp), np.floor(x).astype(np.intp)
-    top, left = np.minimum(top, height), np.minimum(left, width)
-    down, right = (y - top)[..., None], (x - left)[..., None]
-    item = np.arange(n)[:, None]
-    upper = padded[item, top, left] * (1 - right) + padded[item, top, left + 1] * right
-    lower = padded[item, top + 1, left] * (1 - right) + padded[item, top + 1, left + 1] * right
-    moved = upper * (1 - down) + lower * down
-    return moved.reshape(n, height, width, channels).astype(np.float32)
+def prepare(recipe: Recipe, dataset: Dataset) -> Prepared:
+    """Cut, preprocess and assign every item of a dataset as the recipe says.
+
+    Raises ``ConfigError`` when the front end does not suit the items, ``DataError`` for a label or slice that
+    the recipe names and the dataset does not have.
+    """
+    lengths = [len(dataset.inputs[index]) for index in range(len(dataset))] if recipe.data.window else []
+    windows = cut(lengths or [0] * len(dataset), recipe.data.window, recipe.data.stride)
+    targets, labels = _targets(recipe, dataset)
+    parts = _parts(recipe, dataset, windows, lengths)
+    used = parts >= 0
+    windows, parts = windows.take(used), parts[used]
+    raw_shape = raw_shape_of(recipe, dataset)
+    try:
+        shape = output_shape(recipe.preprocessing.steps, raw_shape)
+    except InputError as error:
+        raise ConfigError(
+            f"{recipe.path}: preprocessing does not suit inputs of shape {raw_shape}: {error.message}",
+            file=str(recipe.path),
+            key="preprocessing.steps",
+        ) from error
+    inputs = _allocate((len(windows), *shape))
+    for start, raw in _raw_chunks(dataset, windows, raw_shape):
+        inputs[start : start + len(raw)] = apply_to_batch(recipe.preprocessing.steps, raw)
+    row_targets = targets[windows.item]
+    parts = _anomalies_to_test(recipe, row_targets, parts)
+    return Prepared(
+        inputs=inputs,
+        targets=row_targets,
+        parts=parts.astype(np.uint8),
+        items=windows.item,
+        original=np.array([origin == SOURCE_ORIGIN for origin in dataset.origins])[windows.item],
+        labels=labels,
+        raw_shape=raw_shape,
+        dataset=f"{dataset.name}@{dataset.version}",
+        slices={name: tuple(values[i] for i in windows.item) for name, values in dataset.slices.items()},
+    )
+
+
+def raw_shape_of(recipe: Recipe, dataset: Dataset) -> tuple[int, ...]:
+    """What a device's sensor gives for one input; images always have a channel axis."""
+    shape = tuple(int(size) for size in dataset.inputs[0].shape)
+    if recipe.data.window:
+        return (recipe.data.window, *shape[1:])
+    if recipe.data.kind == "image" and len(shape) == 2:
+        return (*shape, 1)
+    return shape
+
+
+def _raw_chunks(
+    dataset: Dataset, windows: Windows, raw_shape: tuple[int, ...]
+) -> Iterator[tuple[int, Float32]]:
+    for start in range(0, len(windows), _CHUNK):
+        rows = range(start, min(start + _CHUNK, len(windows)))
+        if windows.length:
+            raw = np.stack(
+                [
+                    values_of(dataset.inputs[windows.item[row]], int(windows.start[row]), windows.length)
+                    for row in rows
+                ]
+            )
+        else:
+            raw = np.stack([np.asarray(dataset.inputs[windows.item[row]], np.float32) for row in rows])
+        yield start, raw.reshape(len(raw), *raw_shape)
+
+
+def _allocate(shape: tuple[int, ...]) -> Float32:
+    if 4 * math.prod(shape) <= _IN_MEMORY_BYTES:
+        return np.empty(shape, np.float32)
+    file: Any = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the mapping, and has no name
+    return np.memmap(file, np.float32, "w+", shape=shape)
+
+
+def _targets(recipe: Recipe, dataset: Dataset) -> tuple[Targets, tuple[str, ...]]:
+    """Targets and labels of the model: the dataset's own, or normal against anything else."""
+    if not recipe.finds_anomalies:
+        return dataset.targets, dataset.labels
+    _require_label(recipe, dataset, recipe.anomaly.normal, "anomaly.normal")
+    anomalous = dataset.targets != dataset.labels.index(recipe.anomaly.normal)
+    return anomalous.astype(np.int64), RECONSTRUCTION_LABELS
+
+
+def _anomalies_to_test(recipe: Recipe, targets: Targets, parts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Nothing is learned from anomalies, so all of them test."""
+    learned = np.isin(parts, (Part.TRAIN, Part.VALIDATION))
+    return np.where(recipe.finds_anomalies & (targets == 1) & learned, np.int64(Part.TEST), parts)
+
+
+def _parts(recipe: Recipe, dataset: Dataset, windows: Windows, lengths: list[int]) -> NDArray[np.int64]:
+    """(M,) codes of ``Part``, -1 for a window that would stand on both sides of a split."""
+    split = recipe.split
+    own = dataset.parts.astype(np.int64)
+    if split.holdout:
+        held = holdout_parts(dataset, split.holdout).astype(np.int64)
+        own = np.where(own == Part.CAPTURE_HOLDOUT, own, held)
+    parts = own[windows.item]
+    captured = np.array([origin != SOURCE_ORIGIN for origin in dataset.origins])[windows.item]
+    if split.holdout and recipe.data.stride:
+        # whole recordings are held out; of the others the end validates, so that none is lost to training
+        edges = ((VALIDATION_FROM, Part.TRAIN), (1.0, Part.VALIDATION))
+        parts = np.where((parts == Part.TEST) | captured, parts, parts_by_time(windows, lengths, edges))
+    for label in split.by_time:
+        _require_label(recipe, dataset, label, "split.by_time")
+        edges_of_label = ((BY_TIME[0], Part.TRAIN), (BY_TIME[1], Part.VALIDATION), (1.0, Part.TEST))
+        chosen = (dataset.targets == dataset.labels.index(label))[windows.item] & ~captured
+        parts = np.where(chosen, parts_by_time(windows, lengths, edges_of_label), parts)
+    return parts
+
+
+def _require_label(recipe: Recipe, dataset: Dataset, label: str, key: str) -> None:
+    if label not in dataset.labels:
+        raise DataError(
+            f"{recipe.path}: {key!r} names the label {label!r}; {dataset.name}@{dataset.version} has "
+            f"{', '.join(dataset.labels)}",
+            fix=f"name one of them under {key!r}",
+            label=label,
+        )

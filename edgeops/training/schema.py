@@ -18,13 +18,20 @@ _KEY = re.compile(r"\s*\"?([A-Za-z0-9_.\-]+)\"?\s*=")
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """One key of a section: its type, its default (or ``REQUIRED``) and its range, both ends included."""
+    """One key of a section: its type, its default (or ``REQUIRED``) and its range, both ends included.
+
+    A list's ``items`` are whole numbers of that range, or text where it is None; it has ``length`` of them, or
+    any number but none where that is zero. ``about`` is what the documentation says of it.
+    """
 
     type: type
     default: Any = REQUIRED
     low: float | None = None
     high: float | None = None
     choices: tuple[str, ...] = ()
+    items: tuple[int, int] | None = None
+    length: int = 0
+    about: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,11 +113,21 @@ def _checked(source: Source, dotted: str, key: Key, value: object) -> Any:
         low, high = key.low, key.high
         if (low is not None and not value >= low) or (high is not None and not value <= high):
             raise source.error(dotted, f"{dotted!r} must lie in {_range(low, high)}, not be {value}", value)
+    if key.items is not None:
+        _check_items(source, dotted, key, value)
     if key.choices and value not in key.choices:
         near = difflib.get_close_matches(str(value), key.choices, n=1, cutoff=0.4)
         hint = f"did you mean {near[0]!r}?" if near else f"choose from {', '.join(key.choices)}"
         raise source.error(dotted, f"{dotted!r} is {value!r}; {hint}", value)
     return value
+
+
+def _check_items(source: Source, dotted: str, key: Key, value: Any) -> None:
+    low, high = key.items or (0, 0)
+    good = all(type(item) is int and low <= item <= high for item in value)
+    if not good or not value or (key.length and len(value) != key.length):
+        count = f"{key.length} whole numbers" if key.length else "one or more whole numbers"
+        raise source.error(dotted, f"{dotted!r} must list {count} in {low}..{high}, not {value}", value)
 
 
 def _range(low: float | None, high: float | None) -> str:

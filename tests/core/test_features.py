@@ -79,23 +79,21 @@ class TestSteps:
 
 
 class TestCheckInput:
-    CONTRACT = MANIFEST.input
-
     @pytest.mark.parametrize("dtype", ["uint8", "int8", "int64", "float16", "float32", "float64"])
     def test_numbers_of_any_width_are_taken(self, dtype: str) -> None:
-        checked = check_input(np.ones((8, 8, 1), dtype), self.CONTRACT)
+        checked = check_input(np.ones((8, 8, 1), dtype), MANIFEST)
         assert (checked.dtype, checked.shape) == (np.float32, (8, 8, 1))
 
     def test_a_missing_channel_of_one_is_added(self) -> None:
-        assert check_input(image(), self.CONTRACT).shape == (8, 8, 1)
-        assert check_input(image().tolist(), self.CONTRACT).shape == (8, 8, 1)
+        assert check_input(image(), MANIFEST).shape == (8, 8, 1)
+        assert check_input(image().tolist(), MANIFEST).shape == (8, 8, 1)
 
     @pytest.mark.parametrize(
         "shape", [(), (64,), (8,), (1, 8, 8), (1, 8, 8, 1), (8, 8, 3), (8, 7), (0,)], ids=str
     )
     def test_another_shape_is_refused_with_both_shapes(self, shape: tuple[int, ...]) -> None:
         with pytest.raises(InputError, match=r"the model takes \(8, 8, 1\)"):
-            check_input(np.zeros(shape, np.float32), self.CONTRACT)
+            check_input(np.zeros(shape, np.float32), MANIFEST)
 
     @pytest.mark.parametrize(
         "raw",
@@ -114,15 +112,15 @@ class TestCheckInput:
     )
     def test_another_dtype_is_refused(self, raw: object) -> None:
         with pytest.raises(InputError, match="dtype"):
-            check_input(raw, self.CONTRACT)
+            check_input(raw, MANIFEST)
 
     def test_a_ragged_list_is_refused(self) -> None:
         with pytest.raises(InputError, match="regular"):
-            check_input([[1, 2], [3]], self.CONTRACT)
+            check_input([[1, 2], [3]], MANIFEST)
 
     @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e300])
     def test_what_is_not_finite_is_refused(self, value: float) -> None:
         raw = np.zeros((8, 8))
         raw[3, 3] = value
         with pytest.raises(InputError, match="NaN or infinity"):
-            check_input(raw, self.CONTRACT)
+            check_input(raw, MANIFEST)

@@ -1,18 +1,19 @@
-"""Datasets: versions, storage, replay."""
+"""Datasets: versions, extension, replay. Storage has a file of its own."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from edgeops.core.errors import DataError, NotFoundError, StorageError
+from edgeops.core.errors import DataError
+from edgeops.data import dataset as dataset_module
 from edgeops.data.dataset import Dataset, Part, export_replay, extend, load, new_dataset, save
-from edgeops.data.items import Items, item_digests
+from edgeops.data.items import Items, item_digest, item_digests
+from edgeops.data.recordings import Recordings
 
 
 def digits(n: int = 30, seed: int = 0, dtype: type = np.uint8) -> Dataset:
@@ -30,69 +31,6 @@ def captured(n: int = 5, seed: int = 9) -> tuple[np.ndarray, np.ndarray, list[st
         [f"captured:d{i}" for i in range(n)],
         np.full(n, Part.TRAIN, np.uint8),
     )
-
-
-@given(st.integers(1, 60), st.integers(0, 1000), st.sampled_from([np.uint8, np.float32]))
-def test_saved_and_loaded_it_is_the_same(
-    tmp_path_factory: pytest.TempPathFactory, n: int, seed: int, dtype: type
-) -> None:
-    folder = tmp_path_factory.mktemp("d")
-    dataset = digits(n, seed, dtype)
-    save(dataset, folder)
-    again = load(folder)
-    assert again.sha256 == dataset.sha256
-    for field in ("inputs", "targets", "parts"):
-        assert (getattr(again, field) == getattr(dataset, field)).all()
-        assert getattr(again, field).dtype == getattr(dataset, field).dtype
-    for field in ("name", "version", "labels", "origins", "kind"):
-        assert getattr(again, field) == getattr(dataset, field)
-    assert sorted(path.name for path in folder.iterdir()) == ["dataset.json", "dataset.npz"]
-
-
-@given(st.integers(0, 10**6), st.integers(1, 255))
-def test_an_altered_file_is_refused(tmp_path_factory: pytest.TempPathFactory, where: int, flip: int) -> None:
-    """Any byte of the arrays: the archive's own checksum or the content hash sees it, or nothing changed."""
-    folder = tmp_path_factory.mktemp("d")
-    dataset = digits()
-    save(dataset, folder)
-    path = folder / "dataset.npz"
-    content = bytearray(path.read_bytes())
-    content[where % len(content)] ^= flip
-    path.write_bytes(content)
-    try:
-        again = load(folder)
-    except DataError as error:
-        assert any(words in error.message for words in ("was altered", "does not decode", "cannot be read"))
-    else:
-        assert again.sha256 == dataset.sha256  # a time stamp in the archive is no content
-
-
-@pytest.mark.parametrize("key", ["labels", "sha256", "kind"])
-def test_an_altered_description_is_refused(tmp_path: Path, key: str) -> None:
-    save(digits(), tmp_path)
-    path = tmp_path / "dataset.json"
-    description = json.loads(path.read_text())
-    description[key] = ["a", "b", "x"] if key == "labels" else "other"
-    path.write_text(json.dumps(description))
-    with pytest.raises(DataError, match="altered"):
-        load(tmp_path)
-    del description[key]
-    path.write_text(json.dumps(description))
-    with pytest.raises(DataError, match="does not decode"):
-        load(tmp_path)
-
-
-def test_a_missing_or_unfinished_dataset_is_not_found(tmp_path: Path) -> None:
-    save(digits(), tmp_path)
-    (tmp_path / "dataset.json").unlink()
-    with pytest.raises(NotFoundError, match="dataset.json"):
-        load(tmp_path)
-
-
-def test_a_folder_that_takes_no_file_is_a_storage_error(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("in the way")
-    with pytest.raises(StorageError):
-        save(digits(), tmp_path / "file")
 
 
 def test_arrays_cannot_be_changed() -> None:
@@ -193,3 +131,91 @@ def test_a_replay_is_what_agents_read(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "replay" / "labels.json").read_text()) == ["a", "b", "c"]
     with pytest.raises(DataError, match="is empty"):
         export_replay(dataset, "capture_holdout", tmp_path)
+
+
+def sounds(lengths: tuple[int, ...] = (5, 3, 4, 6, 3, 8)) -> Dataset:
+    rng = np.random.default_rng(3)
+    items = [rng.integers(-99, 99, length).astype(np.int16) for length in lengths]
+    items.sort(key=item_digest)
+    n = len(items)
+    return Dataset(
+        "sounds", 1, Recordings.of(items), np.arange(n) % 2, ("a", "b"), np.array([0, 0, 1, 2, 3, 3], np.uint8),
+        ("source",) * n, "audio", groups=("g", "h") * (n // 2), slices={"load": ("0", "1", "2") * (n // 3)},
+        sample_rate_hz=8000.0, files=tuple(f"{i}.wav" for i in range(n)),
+    )  # fmt: skip
+
+
+def test_a_part_of_recordings_is_recordings() -> None:
+    dataset = sounds()
+    inputs, targets = dataset.part("field")
+    assert isinstance(inputs, Recordings)
+    assert len(inputs) == len(targets) == 2
+    assert dataset.item_shape == (-1,)
+    assert digits().item_shape == (4, 4)
+
+
+def test_groups_slices_and_rate_are_content_and_files_are_not() -> None:
+    dataset = sounds()
+    hashes = {
+        dataclasses.replace(dataset, **change).sha256
+        for change in (
+            {},
+            {"groups": ("g",) * 6},
+            {"groups": ()},
+            {"slices": {}},
+            {"slices": {"load": ("0",) * 6}},
+            {"slices": {"hp": dataset.slices["load"]}},
+            {"sample_rate_hz": 16000.0},
+            {"sample_rate_hz": 0.0},
+        )
+    }
+    assert len(hashes) == 8
+    assert dataclasses.replace(dataset, files=()).sha256 == dataset.sha256
+    assert dataclasses.replace(dataset, name="other", version=7).sha256 == dataset.sha256
+
+
+def test_captured_recordings_join_with_nothing_known_about_them(tmp_path: Path) -> None:
+    dataset = sounds()
+    window = np.linspace(0, 1, 4, dtype=np.float32)[np.newaxis]
+    longer = extend(dataset, window, np.array([1]), ["captured:d"], np.array([Part.TRAIN], np.uint8))
+    row = longer.origins.index("captured:d")
+    assert (longer.groups[row], longer.slices["load"][row], longer.files[row]) == ("", "", "")
+    assert (longer.inputs[row] == window[0]).all()
+    assert longer.inputs.dtype == np.float32
+    assert {digest: longer.groups[i] for i, digest in enumerate(longer.index.digests) if i != row} == dict(
+        zip(dataset.index.digests, dataset.groups, strict=True)
+    )
+    save(longer, tmp_path / "d")
+    assert load(tmp_path / "d").sha256 == longer.sha256
+    assert list(longer.index.digests) == sorted(item_digests(longer.inputs))
+
+
+def test_large_versions_are_extended_outside_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    in_memory = extend(digits(), *captured())
+    monkeypatch.setattr(dataset_module, "_IN_MEMORY_BYTES", 0)
+    mapped = extend(digits(), *captured())
+    assert isinstance(mapped.inputs.base, np.memmap)
+    assert mapped.sha256 == in_memory.sha256
+    assert (mapped.inputs == in_memory.inputs).all()
+
+
+def test_recordings_replay_where_they_have_one_length(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"recordings of \d to \d samples"):
+        export_replay(sounds((3, 4, 5, 6, 7, 3)), Part.TRAIN, tmp_path)
+    export_replay(sounds((4,) * 6), "field", tmp_path)
+    assert np.load(tmp_path / "inputs.npy").shape == (2, 4)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"groups": ("g",)}, "differ in length"),
+        ({"slices": {"load": ("1",)}}, "differ in length"),
+        ({"files": ("a",)}, "differ in length"),
+        ({"sample_rate_hz": -1.0}, "sample rate of -1"),
+        ({"inputs": np.zeros((6, 2))}, "inputs of float64, not uint8, int16, float32"),
+    ],
+)
+def test_what_no_dataset_may_be(change: dict[str, object], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        dataclasses.replace(sounds(), **change)

@@ -9,6 +9,7 @@ import threading
 import pytest
 
 from edgeops.core.errors import MissingExtra
+from edgeops.training import backend
 from edgeops.training.backend import load_tensorflow, quiet
 
 
@@ -55,7 +56,7 @@ def test_file_descriptors_do_not_leak() -> None:
 
 
 def test_without_tensorflow_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    load_tensorflow.cache_clear()
+    backend._modules.cache_clear()
     monkeypatch.setitem(sys.modules, "keras", None)
     with pytest.raises(MissingExtra) as caught:
         load_tensorflow()

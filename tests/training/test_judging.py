@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -11,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgeops.core.errors import DataError
-from edgeops.training.evaluate import Metrics, measure
-from edgeops.training.gates import judge, judge_retrain
+from edgeops.training.evaluate import Metrics, area_under_roc, measure, with_slices
+from edgeops.training.gates import FitFinding, count_leaked, judge, judge_retrain
 from edgeops.training.recipe import Recipe, find_recipe, load_recipe
+from edgeops.training.recipe.sections import Robustness
 
 
 @pytest.fixture(scope="module")
@@ -52,16 +54,80 @@ def test_nothing_to_evaluate_is_refused() -> None:
 
 def test_gates_at_their_limits(recipe: Recipe) -> None:
     limits = recipe.gates
-    names = ["min_int8_accuracy", "max_quantization_loss", "max_artifact_bytes"]
+    names = ["min_int8_accuracy", "max_quantization_loss", "max_artifact_bytes", "no_leakage"]
     good = judge(recipe, at(99, 100), at(98, 100), limits.max_artifact_bytes)
     assert [gate.name for gate in good] == names
     assert all(gate.passed for gate in good)
     bad = judge(recipe, at(99, 100), at(90, 100), limits.max_artifact_bytes + 1)
-    assert [gate.passed for gate in bad] == [False, False, False]
+    assert [gate.passed for gate in bad] == [False, False, False, True]
     assert bad[0].value == 0.9 and bad[0].limit == limits.min_int8_accuracy
     assert bad[2].value == limits.max_artifact_bytes + 1
     gains = judge(recipe, at(98, 100), at(99, 100), 1)
     assert gains[1].value == pytest.approx(-0.01) and gains[1].passed
+
+
+def with_gates(recipe: Recipe, **limits: object) -> Recipe:
+    return dataclasses.replace(recipe, gates=dataclasses.replace(recipe.gates, **limits))  # type: ignore[arg-type]
+
+
+def test_the_worst_class_counts(recipe: Recipe) -> None:
+    strict = with_gates(recipe, min_class_recall=0.9)
+    metrics = measure(np.array([0] * 100 + [1] * 8 + [0] * 2), np.array([0] * 100 + [1] * 10), 3)
+    (gate,) = [g for g in judge(strict, metrics, metrics, 1) if g.name == "min_class_recall"]
+    assert (gate.passed, gate.value, gate.limit) == (False, 0.8, 0.9)
+
+
+def test_the_worst_slice_of_enough_items_counts_and_is_named(recipe: Recipe) -> None:
+    strict = with_gates(recipe, min_slice_accuracy=0.9)
+    targets = np.zeros(62, np.int64)
+    predicted = np.array([0] * 40 + [0] * 15 + [1] * 5 + [1] * 2)
+    columns = {"speaker": ["a"] * 40 + ["b"] * 20 + ["c"] * 2}
+    metrics = with_slices(measure(predicted, targets, 2), predicted, targets, columns)
+    assert [(s.value, s.n) for s in metrics.slices] == [("a", 40), ("b", 20), ("c", 2)]
+    (gate,) = [g for g in judge(strict, metrics, metrics, 1) if g.name == "min_slice_accuracy"]
+    assert (gate.passed, gate.value, gate.note) == (False, 0.75, "speaker=b")
+    none = measure(predicted, targets, 2)
+    (gate,) = [g for g in judge(strict, none, none, 1) if g.name == "min_slice_accuracy"]
+    assert (gate.passed, gate.note) == (False, "no slice is known")
+
+
+def test_robustness_fit_and_leakage_are_gates_of_their_own(recipe: Recipe) -> None:
+    how = Robustness("noise", 0.5, 0.8)
+    fits = [FitFinding("rp2040", False, 1.5, "needs 400 KB of 264 KB RAM")]
+    gates = judge(recipe, at(99, 100), at(99, 100), 1, robustness=[(how, 0.7)], fits=fits, leaked=2)
+    assert [(g.name, g.passed, g.value, g.limit) for g in gates[3:]] == [
+        ("robustness_noise", False, 0.7, 0.8),
+        ("fits_rp2040", False, 1.5, 1.0),
+        ("no_leakage", False, 2, 0),
+    ]
+
+
+@given(
+    learned=st.sets(st.integers(0, 9), max_size=5),
+    tested=st.sets(st.integers(0, 9), max_size=5),
+    groups=st.lists(st.sampled_from(["", "a", "b"]), min_size=10, max_size=10),
+)
+def test_leaks_are_shared_contents_and_shared_groups(
+    learned: set[int], tested: set[int], groups: list[str]
+) -> None:
+    digests = [bytes([i // 2]) for i in range(10)]
+    found = count_leaked(groups, digests, sorted(learned), sorted(tested))
+    clean = not ({i // 2 for i in learned} & {i // 2 for i in tested}) and not (
+        {groups[i] for i in learned} & {groups[i] for i in tested} - {""}
+    )
+    assert (found == 0) == clean
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.booleans()), min_size=2, max_size=30))
+def test_the_area_under_the_curve_counts_pairs(items: list[tuple[int, bool]]) -> None:
+    scores = np.array([float(score) for score, _ in items])
+    positive = np.array([label for _, label in items])
+    if positive.all() or not positive.any():
+        with pytest.raises(DataError, match="normal items and anomalies"):
+            area_under_roc(scores, positive)
+        return
+    pairs = [(p > n) + 0.5 * (p == n) for p in scores[positive] for n in scores[~positive]]
+    assert area_under_roc(scores, positive) == pytest.approx(float(np.mean(pairs)))
 
 
 def test_a_retrain_must_beat_the_old_strictly_and_keep_the_margin(recipe: Recipe) -> None:

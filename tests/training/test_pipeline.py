@@ -16,7 +16,7 @@ from edgeops.data.items import Items
 from edgeops.data.sources import read_source
 from edgeops.training.evaluate import evaluate_int8, predict_int8
 from edgeops.training.pipeline import TrainingResult, evaluate_part, train
-from edgeops.training.prepare import model_inputs
+from edgeops.training.prepare import prepare
 from edgeops.training.quantize import quantize_inputs, tensor_contract
 from edgeops.training.recipe import Recipe, find_recipe, load_recipe
 
@@ -35,7 +35,7 @@ epochs = 2
 learning_rate = 0.005
 augmentation = { rotation_degrees = 5, shift_pixels = 0.5, copies = 1 }
 [quantization]
-representative = 50
+representative = [50]
 [retrain]
 captured_weight = 3
 """
@@ -96,12 +96,11 @@ def test_what_the_manifest_needs_is_there(result: TrainingResult, recipe: Recipe
     assert result.test_inputs.shape == (counts["test"], 8, 8, 1)
     for array in (result.reference_inputs, result.validation_inputs, result.test_inputs, result.test_outputs):
         assert array.dtype == np.int8
-    assert set(result.versions) == {"tensorflow", "keras", "numpy", "edgeops"}
+    assert set(result.versions) == {"tensorflow", "keras", "numpy", "edgeops", "threads"}
     assert (result.test_outputs.argmax(axis=1) == result.test_targets).mean() == result.int8_metrics.accuracy
     assert (predict_int8(result.tflite, result.test_inputs) == result.test_outputs).all()
     assert evaluate_part(recipe, result.tflite, digits, "test") == result.int8_metrics
-    inputs, targets = digits.part("test")
-    assert evaluate_int8(result.tflite, model_inputs(recipe, inputs), targets) == result.int8_metrics
+    assert evaluate_int8(result.tflite, *prepare(recipe, digits).part(Part.TEST)) == result.int8_metrics
     assert result.gates[0].name == "min_int8_accuracy"
 
 

@@ -8,10 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgeops.core.features.steps import apply_steps
-from edgeops.training.prepare import augmented, model_inputs
+from edgeops.data.dataset import new_dataset
+from edgeops.data.sources import read_source
+from edgeops.training.augment import augmented
+from edgeops.training.prepare import prepare
 from edgeops.training.recipe import Augmentation, find_recipe, load_recipe
 
-STILL = Augmentation(rotation_degrees=0, shift_pixels=0, zoom=0, copies=1)
+STILL = Augmentation(copies=1)
 
 
 def images(n: int = 4, height: int = 8, width: int = 6) -> np.ndarray:
@@ -20,12 +23,17 @@ def images(n: int = 4, height: int = 8, width: int = 6) -> np.ndarray:
 
 def test_model_inputs_are_the_devices_preprocessing_with_a_channel() -> None:
     recipe = load_recipe(find_recipe("digits"))
-    raw = np.arange(128, dtype=np.uint8).reshape(2, 8, 8) % 17
-    values = model_inputs(recipe, raw)
-    assert values.shape == (2, 8, 8, 1)
-    assert values.dtype == np.float32
-    assert (values[..., 0] == apply_steps(recipe.preprocessing.steps, raw.astype(np.float32))).all()
-    assert (values[..., 0] == raw / 16).all()
+    dataset = new_dataset("digits", read_source("sklearn:digits"))
+    prepared = prepare(recipe, dataset)
+    assert prepared.raw_shape == (8, 8, 1)
+    assert prepared.inputs.shape == (len(dataset), 8, 8, 1)
+    raw = np.asarray(dataset.inputs[5])
+    assert (
+        prepared.inputs[5] == apply_steps(recipe.preprocessing.steps, raw[..., None].astype(np.float32))
+    ).all()
+    assert (prepared.inputs[5, ..., 0] == raw / 16).all()
+    assert (prepared.targets == dataset.targets).all()
+    assert (prepared.parts == dataset.parts).all()
 
 
 def test_no_move_changes_nothing() -> None:
@@ -34,7 +42,7 @@ def test_no_move_changes_nothing() -> None:
 
 @given(st.integers(0, 1000), st.floats(0, 180), st.floats(0, 20), st.floats(0, 0.9))
 def test_moves_repeat_and_stay_within_the_values(seed: int, turn: float, shift: float, zoom: float) -> None:
-    how = Augmentation(turn, shift, zoom, 1)
+    how = Augmentation(rotation_degrees=turn, shift_pixels=shift, zoom=zoom)
     moved = augmented(images(), how, np.random.default_rng(seed))
     assert moved.shape == images().shape
     assert moved.dtype == np.float32
@@ -51,10 +59,10 @@ def test_a_turn_is_a_turn() -> None:
             return np.full(size, high)  # type: ignore[call-overload]
 
     square = images(3, 8, 8)
-    turned = augmented(square, Augmentation(90, 0, 0, 1), Quarter())  # type: ignore[arg-type]
+    turned = augmented(square, Augmentation(rotation_degrees=90), Quarter())  # type: ignore[arg-type]
     assert turned == pytest.approx(np.rot90(square, axes=(1, 2)), abs=1e-5) or turned == pytest.approx(
         np.rot90(square, -1, axes=(1, 2)), abs=1e-5
     )
-    shifted = augmented(square, Augmentation(0, 1, 0, 1), Quarter())  # type: ignore[arg-type]
+    shifted = augmented(square, Augmentation(shift_pixels=1), Quarter())  # type: ignore[arg-type]
     assert shifted[:, 1:, 1:] == pytest.approx(square[:, :-1, :-1], abs=1e-5)
     assert (shifted[:, 0] == 0).all()

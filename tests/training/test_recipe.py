@@ -52,7 +52,7 @@ def test_a_recipe_is_read_with_its_defaults(tmp_path: Path) -> None:
     assert recipe.architecture.parameters == {"filters": [4, 8], "dense": 32, "dropout": 0.3}
     assert recipe.observe.features == ("level", "contrast")
     assert recipe.retrain.margin_on_test == 0.01
-    assert recipe.quantization.representative == 200
+    assert recipe.quantization.representative == (200,)
     assert [(step.op, step.parameters) for step in recipe.preprocessing.steps] == [("scale", (62_500_000, 0))]
     assert load_recipe(tmp_path).digest == recipe.digest
 
@@ -76,9 +76,19 @@ def test_the_digest_knows_values_and_not_layout(tmp_path: Path) -> None:
         ("epochs = 3", "epoch = 3", 16, "unknown key 'training.epoch'; did you mean 'epochs'?"),
         ("[observe]", "[observed]", 23, "unknown key 'observed'; did you mean 'observe'?"),
         ("copies = 1", "copy = 1", 18, "unknown key 'training.augmentation.copy'; did you mean 'copies'?"),
-        ("factor =", "facto =", 9, "unknown key 'preprocessing.steps.facto'; did you mean 'factor'?"),
+        (
+            "factor =",
+            "facto =",
+            9,
+            "preprocessing step 'scale' has no parameter 'facto'; did you mean 'factor'?",
+        ),
         ("filters", "filter", 13, "unknown key 'architecture.filter'; did you mean 'filters'?"),
-        ("epochs = 3", "zzzz = 3", 16, "unknown key 'training.zzzz'; known keys: augmentation, batch_size"),
+        (
+            "epochs = 3",
+            "zzzz = 3",
+            16,
+            "unknown key 'training.zzzz'; known keys: augmentation, balanced, batch_size",
+        ),
         ("epochs = 3", "epochs = 3.5", 16, "'training.epochs' must be a whole number, not 3.5"),
         ("epochs = 3", "epochs = true", 16, "'training.epochs' must be a whole number, not True"),
         ("epochs = 3", 'epochs = "3"', 16, "'training.epochs' must be a whole number, not '3'"),
@@ -90,10 +100,19 @@ def test_the_digest_knows_values_and_not_layout(tmp_path: Path) -> None:
         ('"small_cnn"', '"smal_cnn"', 12, "'architecture.kind' is 'smal_cnn'; did you mean 'small_cnn'?"),
         ('"contrast"]', '"contrst"]', 24, "'observe.features' is 'contrst'; did you mean 'contrast'?"),
         ('"contrast"]', '"level"]', 24, "names one twice"),
-        ("[4, 8]", "[]", 13, "'architecture.filters' must list sizes"),
-        ("[4, 8]", "[4, 0]", 13, "'architecture.filters' must list sizes"),
+        ("[4, 8]", "[]", 13, "'architecture.filters' must list one or more whole numbers in 1..1024"),
+        ("[4, 8]", "[4, 0]", 13, "'architecture.filters' must list one or more whole numbers in 1..1024"),
         ('kind = "small_cnn"', 'python = "model.py:build"', 13, "unknown key 'architecture.filters'"),
-        ('kind = "image"', 'kind = "table"', 6, "for images only"),
+        ('kind = "image"', 'kind = "imge"', 6, "'data.kind' is 'imge'; did you mean 'image'?"),
+        ('kind = "image"', 'kind = "audio"', 4, "audio needs 'data.window'"),
+        ('kind = "image"', 'kind = "image"\nstride = 4', 7, "'data.stride' needs 'data.window'"),
+        (
+            'name = "digits"\n\n[data]',
+            'name = "digits"\ntask = "anomaly"\n\n[data]',
+            3,
+            "for the task 'classification'",
+        ),
+        ("copies = 1", "copies = 0, originals = false", 18, "'copies' must be at least 1"),
         ("augmentation = { copies = 1 }", "augmentation = 3", 18, "'training.augmentation' must be a table"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Writes ``tests/vectors/inference/``: a small int8 model, inputs, and what the reference makes of them.
+"""Writes ``tests/vectors/inference/``: small int8 models, inputs, and what the reference makes of them.
 
     python tests/vectors/generate_inference.py
 
@@ -21,7 +21,8 @@ FOLDER = Path(__file__).parent / "inference"
 SEED = 20
 
 
-def build() -> bytes:
+def small() -> bytes:
+    """A classifier of images."""
     keras.utils.set_random_seed(SEED)
     model = keras.Sequential(
         [
@@ -31,7 +32,28 @@ def build() -> bytes:
             keras.layers.Dense(5, activation="softmax"),
         ]
     )
-    samples = np.random.default_rng(SEED).normal(size=(128, 1, 8, 8, 1)).astype(np.float32)
+    return quantized(model, np.random.default_rng(SEED).normal(size=(128, 1, 8, 8, 1)))
+
+
+def autoencoder() -> bytes:
+    """Restores series on a line; it is made of an exact solution, so nothing is trained."""
+    basis = np.stack([np.full(16, 0.25), np.linspace(-1, 1, 16)])
+    basis /= np.linalg.norm(basis, axis=1, keepdims=True)
+    model = keras.Sequential(
+        [
+            keras.Input((16,), batch_size=1),
+            keras.layers.Dense(2, use_bias=False),
+            keras.layers.Dense(16, use_bias=False),
+        ]
+    )
+    model.set_weights([basis.T.astype(np.float32), basis.astype(np.float32)])
+    levels = np.random.default_rng(SEED).normal(size=(128, 1, 2))
+    return quantized(model, levels @ basis * 4)
+
+
+def quantized(model: keras.Model, values: np.ndarray) -> bytes:
+    """A model as int8 ``.tflite``, its ranges taken from ``values``."""
+    samples = values.astype(np.float32)
     converter = tf.lite.TFLiteConverter.from_keras_model(model)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.representative_dataset = lambda: ([sample] for sample in samples)
@@ -51,8 +73,8 @@ def spec(details: dict) -> dict:
     }
 
 
-def main() -> None:
-    content = build()
+def write(name: str, content: bytes) -> None:
+    """A model and its cases."""
     reference = Interpreter(
         model_content=content, experimental_op_resolver_type=OpResolverType.BUILTIN_REF, num_threads=1
     )
@@ -68,9 +90,9 @@ def main() -> None:
         output = reference.get_tensor(given["index"])
         cases.append({"input": values.ravel().tolist(), "output": output.ravel().tolist()})
     FOLDER.mkdir(exist_ok=True)
-    (FOLDER / "small_int8.tflite").write_bytes(content)
+    (FOLDER / f"{name}.tflite").write_bytes(content)
     vectors = {
-        "model": "small_int8.tflite",
+        "model": f"{name}.tflite",
         "made_with": f"tensorflow {metadata.version('tensorflow')}, "
         f"reference kernels of ai-edge-litert {metadata.version('ai-edge-litert')}",
         "input": spec(taken),
@@ -80,8 +102,9 @@ def main() -> None:
     }
     body = json.dumps({key: value for key, value in vectors.items() if key != "cases"}, indent=1)[:-2]
     lines = ",\n".join(f"  {json.dumps(case, separators=(',', ':'))}" for case in cases)
-    (FOLDER / "small_int8.json").write_text(f'{body},\n "cases": [\n{lines}\n ]\n}}\n')
+    (FOLDER / f"{name}.json").write_text(f'{body},\n "cases": [\n{lines}\n ]\n}}\n')
 
 
 if __name__ == "__main__":
-    main()
+    write("small_int8", small())
+    write("autoencoder_int8", autoencoder())

@@ -1,0 +1,90 @@
+"""``edgeops run``: training runs."""
+
+from typing import Annotated
+
+import typer
+
+from edgeops.cli.output import (
+    Format,
+    JsonOption,
+    OutputOption,
+    WorkspaceOption,
+    ago,
+    chosen,
+    iso,
+    print_facts,
+    print_rows,
+)
+
+app = typer.Typer(
+    no_args_is_help=True, help="Training runs: list, show, compare, export.\n\nExample: edgeops run list"
+)
+
+
+@app.command("list")
+def list_(
+    workspace: WorkspaceOption = ".", output: OutputOption = Format.TABLE, json: JsonOption = False
+) -> None:
+    """List the runs, the newest first.
+
+    Example: edgeops run list
+    """
+    from pathlib import Path
+
+    from edgeops.control.runs import run_rows
+    from edgeops.control.workspace import Workspace
+
+    form = chosen(output, json)
+    rows = run_rows(Workspace(Path(workspace)))
+    for row in rows:
+        row["created"] = ago(row["created"]) if form is Format.TABLE else iso(row["created"])
+    columns = ["run", "model", "state", "dataset", "seed", "int8", "created"]
+    print_rows(rows, columns, form, "no runs yet; edgeops train makes one")
+
+
+@app.command("show")
+def show(
+    run: Annotated[int, typer.Argument(help="The run's number.")],
+    workspace: WorkspaceOption = ".",
+    output: OutputOption = Format.TABLE,
+    json: JsonOption = False,
+) -> None:
+    """Show a run: parameters, metrics, gates, curves and what it ran on.
+
+    Example: edgeops run show 1 --json
+    """
+    from pathlib import Path
+
+    from edgeops.control.runs import run_facts
+    from edgeops.control.workspace import Workspace
+
+    facts = run_facts(Workspace(Path(workspace)), run)
+    form = chosen(output, json)
+    facts["created"] = iso(facts["created"])
+    if form is Format.TABLE:
+        curves = facts.pop("curves", [])
+        facts["epochs"] = len(curves)
+        facts["last_epoch"] = curves[-1] if curves else None
+    print_facts(facts, form)
+
+
+@app.command("compare")
+def compare(
+    first: Annotated[int, typer.Argument(help="A run's number.")],
+    second: Annotated[int, typer.Argument(help="Another's.")],
+    workspace: WorkspaceOption = ".",
+    output: OutputOption = Format.TABLE,
+    json: JsonOption = False,
+) -> None:
+    """Say what differs between two runs.
+
+    Example: edgeops run compare 1 2
+    """
+    from pathlib import Path
+
+    from edgeops.control.runs import compare_runs
+    from edgeops.control.workspace import Workspace
+
+    rows = compare_runs(Workspace(Path(workspace)), first, second)
+    columns = ["what", f"run_{first}", f"run_{second}"]
+    print_rows(rows, columns, chosen(output, json), f"runs {first} and {second} do not differ")

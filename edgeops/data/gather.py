@@ -1,0 +1,154 @@
+"""What a reader gives, item by item: distinct items go to a spool, the rest is set aside with a reason."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from edgeops.core.errors import DataError
+from edgeops.data.dataset import Dataset
+from edgeops.data.items import CONFLICTING, DUPLICATE, MAX_QUARANTINED_SHARE, NOT_FINITE, item_digest
+from edgeops.data.readers.entry import HARMLESS, Item, Reader, SetAside
+from edgeops.data.splitting import SHARES, Part
+from edgeops.data.spool import Spool
+
+Progress = Callable[[int, int], None]
+RAGGED = ("audio", "series")  # kinds whose items differ in length
+_NO_VALUES = np.zeros(0, np.uint8)
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What an ingest is held to: shares of the parts, the slice that is the group, the share of bad files.
+
+    ``replace``: the next version holds what the source holds and nothing else.
+    """
+
+    shares: Mapping[Part, float] = field(default_factory=lambda: SHARES)
+    group: str = ""
+    max_quarantined: float = MAX_QUARANTINED_SHARE
+    replace: bool = False
+
+
+@dataclass(slots=True)
+class Line:
+    """One distinct item of the source; ``place`` is that of its values in the spool."""
+
+    item: Item
+    shape: tuple[int, ...]
+    place: int
+
+
+@dataclass(eq=False)
+class Gathered:
+    """By the digest of an item: itself, and the labels, files and parts that its content came with.
+
+    ``total`` counts what could have been an item, ``aside`` is what is not used.
+    """
+
+    lines: dict[bytes, Line] = field(default_factory=dict)
+    labels: dict[bytes, set[str]] = field(default_factory=dict)
+    files: dict[bytes, list[str]] = field(default_factory=dict)
+    parts: dict[bytes, dict[Part | None, str]] = field(default_factory=dict)
+    aside: list[SetAside] = field(default_factory=list)
+    total: int = 0
+    dtype: str = ""
+
+
+def gather(reader: Reader, spool: Spool, aside: Sequence[SetAside], progress: Progress | None) -> Gathered:
+    """Every distinct item in the spool; what cannot be used is set aside."""
+    found = Gathered(aside=list(aside), total=sum(bad.reason not in HARMLESS for bad in aside))
+    tail: tuple[int, ...] | None = None
+    ragged = reader.kind in RAGGED
+    for entry in reader:
+        if progress is not None:
+            progress(reader.done, reader.total)
+        if isinstance(entry, SetAside):
+            found.aside.append(entry)
+            found.total += entry.reason not in HARMLESS
+            continue
+        found.total += 1
+        values, shape = entry.values, entry.values.shape
+        if tail is None:
+            tail, found.dtype = (shape[1:] if ragged else shape), str(values.dtype)
+        if (shape[1:] if ragged else shape) != tail:
+            wanted = " x ".join(map(str, (["samples"] if ragged else []) + list(map(str, tail))))
+            found.aside.append(SetAside(entry.file, f"shape {shape}; the others are {wanted or 'samples'}"))
+            continue
+        if values.dtype.kind == "f" and not np.isfinite(values).all():
+            found.aside.append(SetAside(entry.file, NOT_FINITE))
+            continue
+        digest = item_digest(values)
+        found.labels.setdefault(digest, set()).add(entry.label)
+        found.files.setdefault(digest, []).append(entry.file)
+        found.parts.setdefault(digest, {}).setdefault(entry.part, entry.file)
+        line = found.lines.get(digest)
+        if line is None:
+            place = spool.add(values)
+        else:
+            place = line.place
+            if line.item.file < entry.file:
+                continue
+        # the first by name is kept, whatever the order in which the source is read
+        bare = Item(entry.file, _NO_VALUES, entry.label, entry.slices, entry.part)
+        found.lines[digest] = Line(bare, shape, place)
+    if progress is not None:
+        progress(reader.total, reader.total)
+    return found
+
+
+def set_aside_repetitions(found: Gathered, base: Dataset | None, terms: Terms) -> None:
+    """Repetitions of an item, and all items of one content that come with different labels."""
+    torn = {digest for digest, parts in found.parts.items() if len(parts) > 1}
+    torn -= {digest for digest in torn if len(found.labels[digest]) > 1}
+    if torn:
+        pairs = sorted(sorted(found.parts[digest].values()) for digest in torn)
+        raise DataError(
+            f"{len(torn):,} items stand on both sides of the split that the folders make, such as "
+            f"{pairs[0][0]} and {pairs[0][1]}",
+            fix="remove one of each, or give a folder without train and test: it is split without leaks",
+            duplicates=pairs,
+        )
+    for digest in list(found.lines):
+        files = sorted(found.files[digest])
+        if len(found.labels[digest]) > 1:
+            found.aside += [SetAside(file, CONFLICTING) for file in files]
+            del found.lines[digest]
+        else:
+            found.aside += [SetAside(file, f"{DUPLICATE} of {files[0]}") for file in files[1:]]
+    if base is None or terms.replace:
+        return
+    before = dict(zip(base.index.digests, base.targets.tolist(), strict=True))
+    for digest, line in list(found.lines.items()):
+        label = base.labels[before[digest]] if digest in before else line.item.label
+        if label != line.item.label:
+            reason = f"{label!r} in {base.name}@{base.version}, which holds the same item"
+            found.aside.append(SetAside(line.item.file, reason))
+            del found.lines[digest]
+
+
+def refuse_if_too_many(found: Gathered, terms: Terms, name: str) -> None:
+    """Stop when more than the stated share is set aside, or when nothing is left."""
+    bad = [entry for entry in found.aside if entry.reason not in HARMLESS]
+    if found.total and len(bad) <= terms.max_quarantined * found.total and found.lines:
+        return
+    if not bad:
+        raise DataError(f"the source of {name} holds no items", fix="give a source with at least one item")
+    counts = Counter(_kind_of_reason(entry.reason) for entry in bad)
+    why = ", ".join(f"{count:,} {reason}" for reason, count in counts.most_common(8))
+    more = f", and {len(counts) - 8} other reasons" if len(counts) > 8 else ""
+    allowed = f"at most {terms.max_quarantined:.0%} may be" if found.lines else "none is left"
+    raise DataError(
+        f"{name}: {len(bad):,} of {max(found.total, len(bad)):,} items are unusable ({why}{more}); {allowed}",
+        fix=f"look at {bad[0].file!r} first ({bad[0].reason}), or allow more with --max-quarantined",
+        quarantined=[[entry.file, entry.reason] for entry in bad],
+        total=found.total,
+    )
+
+
+def _kind_of_reason(reason: str) -> str:
+    """Reasons without what differs from file to file."""
+    return DUPLICATE if reason.startswith(DUPLICATE) else reason.partition(":")[0]

@@ -1,0 +1,1 @@
+"""Readers: what a source holds becomes items one at a time, or is set aside with a reason. See ``choose``."""

@@ -1,0 +1,183 @@
+"""Recordings of sensors: one file each, NPZ, CSV or Parquet, as (samples, channels) float32."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeops.core.errors import DataError
+from edgeops.data.archives import arrays_in
+from edgeops.data.readers.columns import as_text, batches
+from edgeops.data.readers.entry import Item, Request, SetAside, required
+from edgeops.data.readers.layout import Placed, place
+from edgeops.data.readers.tree import FileTree
+
+SUFFIXES = (".npz", ".csv", ".parquet")
+WANTED = "an NPZ, CSV or Parquet file"
+SIGNALS = ("signal", "x", "data", "values")
+TIMES = frozenset({"t", "time", "time_s", "timestamp", "datetime"})
+RATES = frozenset({"sample_rate_hz", "sample_rate", "sampling_rate", "rate_hz", "fs"})
+MAX_CHANNELS = 256
+
+
+@dataclass(frozen=True, slots=True)
+class _Recording:
+    """``values`` (samples, channels); ``facts`` are its metadata as text, without label and rate."""
+
+    values: NDArray[Any]
+    rate: float
+    facts: Mapping[str, str]
+
+
+class SeriesReader:
+    """Metadata, that is scalars of an NPZ and columns that hold one text throughout, become slices.
+
+    The label is the field or column that ``--label`` names, or else that of the pattern or class folder, or
+    else a field called ``label``. Rates stand in the files; ``--sample-rate`` resamples to one, and says what
+    it is where files do not. Columns of time are left out.
+    """
+
+    kind = "series"
+    labels: tuple[str, ...] = ()
+
+    def __init__(self, tree: FileTree, request: Request) -> None:
+        """What is needed is loaded when a file needs it."""
+        self._tree, self._request = tree, request
+        self._metadata = frozenset({*request.slices, request.group, request.label, "label", *RATES} - {""})
+        self.total, self.done = len(tree.files), 0
+        self.sample_rate_hz = request.sample_rate_hz
+        self.notes: list[str] = []
+        self._rated: tuple[str, float] | None = None
+        self._times: set[str] = set()
+
+    def __iter__(self) -> Iterator[Item | SetAside]:
+        resampled = stated = 0
+        for entry in place(self._tree.files, self._request.pattern, SUFFIXES, WANTED):
+            self.done += 1
+            if isinstance(entry, SetAside):
+                yield entry
+                continue
+            try:
+                recording = self._recording(entry)
+                facts = {**recording.facts, **entry.slices}
+                label = self._label(entry, facts)
+                values = _checked(recording.values)
+            except ValueError as error:
+                yield SetAside(entry.file.name, str(error))
+                continue
+            self._agree(entry, recording.rate)
+            wanted = self._request.sample_rate_hz
+            if wanted and recording.rate not in (0.0, wanted):
+                resampled += 1
+                soxr = required("soxr", "recordings of another sample rate")
+                values = np.asarray(soxr.resample(values, recording.rate, wanted), np.float32)
+            stated += bool(wanted) and not recording.rate
+            yield Item(entry.file.name, values, label, facts, entry.part)
+        if resampled:
+            self.notes.append(f"{resampled:,} files were resampled to {self.sample_rate_hz:g} Hz")
+        if stated:
+            self.notes.append(f"{stated:,} files say no sample rate: {self.sample_rate_hz:g} Hz was believed")
+        if self._times:
+            self.notes.append(f"left out as time: {', '.join(sorted(self._times))}")
+        self.done = self.total
+
+    def _recording(self, entry: Placed) -> _Recording:
+        if entry.file.size == 0:
+            raise ValueError("empty file")
+        values, facts = _from_npz(entry) if entry.file.suffix == ".npz" else self._from_columns(entry)
+        rates = [facts.pop(name) for name in sorted(RATES & facts.keys())]
+        try:
+            rate = float(rates[0]) if rates and rates[0] else 0.0
+        except ValueError:
+            rate = math.nan
+        if not 0 <= rate < math.inf:
+            raise ValueError(f"its sample rate is {rates[0]!r}")
+        return _Recording(values, rate, facts)
+
+    def _from_columns(self, entry: Placed) -> tuple[NDArray[Any], dict[str, str]]:
+        parts: list[NDArray[np.float32]] = []
+        constant: dict[str, set[str]] = {}
+        names: list[str] | None = None
+        for batch in batches(entry.file, self._metadata):
+            if batch.unread:
+                row, reason = min(batch.unread.items())
+                raise ValueError(f"row {row + 1 + sum(map(len, parts))}: {reason}")
+            channels = [name for name in batch.numbers if name.lower() not in TIMES]
+            self._times |= {name for name in batch.names if name.lower() in TIMES}
+            if names is None:
+                names = channels
+            if names != channels:
+                raise ValueError("its columns change from numbers to text on the way")
+            with np.errstate(over="ignore"):  # beyond float32 becomes infinite, and is then set aside
+                parts.append(
+                    np.stack([batch.numbers[n] for n in channels], axis=1, dtype=np.float32, casting="unsafe")
+                    if channels
+                    else np.zeros((batch.rows, 0), np.float32)
+                )
+            for name, texts in batch.texts.items():
+                if name.lower() not in TIMES:
+                    constant.setdefault(name, set()).update(texts)
+                    if len(constant[name]) > 1:
+                        raise ValueError(f"column {name!r} is neither of numbers nor one text throughout")
+        return np.concatenate(parts), {name: next(iter(texts)) for name, texts in constant.items()}
+
+    def _label(self, entry: Placed, facts: dict[str, str]) -> str:
+        own = facts.pop("label", "") if not self._request.label else facts.pop(self._request.label, None)
+        if own is None:
+            raise ValueError(f"no field or column {self._request.label!r} for the label")
+        label = own if self._request.label else entry.label or own
+        if not label:
+            raise ValueError("no label: in no class folder, and without a field 'label'")
+        return label
+
+    def _agree(self, entry: Placed, rate: float) -> None:
+        if self._request.sample_rate_hz:
+            return
+        if self._rated is None:
+            self._rated, self.sample_rate_hz = (entry.file.name, rate), rate
+        first, known = self._rated
+        if rate != known:
+            said, other = (f"{r:g} Hz" if r else "no sample rate" for r in (rate, known))
+            raise DataError(
+                f"{self._tree.path}: {entry.file.name} has {said}, {first} {other}; a dataset has one",
+                fix="give the rate of all, to which others are resampled: --sample-rate "
+                f"{min(filter(None, (rate, known))):g}",
+                rates=[known, rate],
+            )
+
+
+def _from_npz(entry: Placed) -> tuple[NDArray[Any], dict[str, str]]:
+    arrays = arrays_in(entry.file.read())
+    facts = {
+        name: as_text(array.item())
+        for name, array in arrays.items()
+        if array.size == 1 and name not in SIGNALS
+    }
+    wide = {name: a for name, a in arrays.items() if name not in facts and a.ndim and a.dtype.kind in "fiub"}
+    named = [name for name in SIGNALS if name in wide] or sorted(wide)
+    if not named or (len(named) > 1 and named[0] not in SIGNALS):
+        found = ", ".join(f"{name} {array.shape}" for name, array in sorted(arrays.items())) or "nothing"
+        raise ValueError(f"no array called signal (found: {found})")
+    return wide[named[0]], facts
+
+
+def _checked(values: NDArray[Any]) -> NDArray[np.float32]:
+    """(samples, channels) float32, or ``ValueError`` with the reason why it is not used."""
+    if values.ndim == 1:
+        values = values[:, np.newaxis]
+    if values.ndim != 2 or not 1 <= values.shape[1] <= MAX_CHANNELS:
+        raise ValueError(
+            f"shape {values.shape}: samples, then 1 to {MAX_CHANNELS} channels of numbers are needed"
+        )
+    if len(values) == 0:
+        raise ValueError("empty: no samples")
+    with np.errstate(over="ignore"):
+        floats = np.ascontiguousarray(values, np.float32)
+    if not np.isfinite(floats).all():
+        raise ValueError("not finite")
+    return floats

@@ -1,0 +1,241 @@
+"""Whether a model fits a target: memory measured, code and latency estimated, and the reasons when it does not."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from edgeops.core.errors import UsageError
+from edgeops.targets.arena import Arena, on_device
+from edgeops.targets.catalogue import RUNTIMES, Target
+from edgeops.targets.flash import runtime_code_bytes
+from edgeops.targets.flatbuffer import read_graph
+from edgeops.targets.graph import Graph
+from edgeops.targets.latency import RUNTIME_KERNELS, LatencyRange, estimate
+from edgeops.targets.measure import RuntimeRefuses, measure_allocations
+from edgeops.targets.operators import MICRO_OPERATORS, is_custom
+from edgeops.targets.ops import operator_counts, parameter_count, work_of
+
+# stack, interpreter object and operator resolver of a TensorFlow Lite Micro program, beside the arena
+PROGRAM_RAM = 4_096
+# what the package ai-edge-litert takes on disk, and a Python process with it in memory
+LITERT_FLASH = 62_000_000
+LITERT_RAM = 64_000_000
+
+CALCULATED = "calculated from the tensors that live at once"
+NOT_MEASURED = "not measured"
+
+
+@dataclass(frozen=True)
+class FitReport:
+    """The answer for one model and one target. All sizes in bytes, latencies in milliseconds.
+
+    ``arena_bytes`` is None where the runtime refuses the model. ``latency_ms`` spans the sets of kernels that
+    the target's runtime can be built with; ``kernels`` has each, and others for comparison.
+    """
+
+    target: Target
+    fits: bool
+    reasons: tuple[str, ...]
+    model_bytes: int
+    flash_bytes: int
+    arena_bytes: int | None
+    arena_source: str
+    ram_bytes: int | None
+    cmsis_nn_scratch_bytes: int
+    macs: int
+    parameters: int
+    ops: dict[str, int]
+    unsupported_ops: tuple[str, ...]
+    latency_ms: dict[str, float]
+    kernels: tuple[LatencyRange, ...]
+    arena: Arena | None
+
+    def document(self) -> dict[str, Any]:
+        """The same as a dictionary for JSON."""
+        return {
+            "fits": self.fits,
+            "reasons": list(self.reasons),
+            "flash_bytes": self.flash_bytes,
+            "arena_bytes": self.arena_bytes,
+            "macs": self.macs,
+            "ops": self.ops,
+            "unsupported_ops": list(self.unsupported_ops),
+            "latency_ms": self.latency_ms,
+            "target": self.target.name,
+            "runtime": self.target.runtime,
+            "model_bytes": self.model_bytes,
+            "parameters": self.parameters,
+            "arena_source": self.arena_source,
+            "arena_parts": None if self.arena is None else _parts(self.arena),
+            "ram_bytes": self.ram_bytes,
+            "cmsis_nn_scratch_bytes": self.cmsis_nn_scratch_bytes,
+            "latency_by_kernels": [
+                {
+                    "kernels": k.kernels,
+                    "low": _ms(k.low),
+                    "high": _ms(k.high),
+                    "basis": k.basis,
+                    "source": k.source,
+                }
+                for k in self.kernels
+            ],
+            "available": {
+                "flash_bytes": self.target.flash_bytes,
+                "ram_bytes": self.target.ram_bytes,
+                "arena_ram_bytes": self.target.arena_ram_bytes,
+            },
+        }
+
+
+def check_fit(model: bytes, target: Target, runtime: str | None = None) -> FitReport:
+    """Whether ``model``, a ``.tflite`` file, fits ``target`` under its runtime, or under ``runtime``.
+
+    Under TensorFlow Lite Micro (``tflm``) the arena is measured in a process of its own; it fits when the
+    program with the model fits the flash, the arena with what it takes to start lies in one piece of RAM, the
+    chip has that and the program's own RAM, and every operator exists. Under ``linux`` (LiteRT) the memory is
+    calculated. Raises ``DataError`` for bytes that are not a model, ``MissingExtra`` where the interpreter
+    that measures is not installed, ``UsageError`` for a runtime that the target does not have.
+    """
+    _check_runtime(target, runtime)
+    graph = read_graph(model)
+    work, counts = work_of(graph), operator_counts(graph)
+    unsupported = _unsupported(counts, target.runtime)
+    arena, refusal = None, None
+    if target.runtime == "tflm" and not unsupported:
+        arena, refusal = _measured(model)
+    if target.runtime == "linux":
+        arena_bytes: int | None = graph.main.peak_live_bytes
+        start_bytes, source = graph.main.peak_live_bytes, CALCULATED
+        flash, program = len(model) + LITERT_FLASH, len(model) + LITERT_RAM
+    else:
+        arena_bytes, start_bytes, source = (
+            (arena.bytes, arena.start_bytes, arena.source) if arena else (None, 0, NOT_MEASURED)
+        )
+        flash, program = len(model) + runtime_code_bytes(graph), PROGRAM_RAM
+    ram = None if arena_bytes is None else start_bytes + program
+    reasons = [
+        *_operator_reasons(unsupported, target.runtime),
+        *([f"TensorFlow Lite Micro cannot run it: {refusal}"] if refusal else []),
+        *_size_reasons(target, flash, start_bytes, ram),
+    ]
+    kernels = tuple(estimate(work, target))
+    return FitReport(
+        target=target,
+        fits=not reasons,
+        reasons=tuple(reasons),
+        model_bytes=len(model),
+        flash_bytes=flash,
+        arena_bytes=arena_bytes,
+        arena_source=source,
+        ram_bytes=ram,
+        cmsis_nn_scratch_bytes=_cmsis_scratch(graph, target),
+        macs=work.macs,
+        parameters=parameter_count(graph),
+        ops=counts,
+        unsupported_ops=tuple(unsupported),
+        latency_ms=_span(kernels, target),
+        kernels=kernels,
+        arena=arena,
+    )
+
+
+@lru_cache(maxsize=4)
+def _measured(model: bytes) -> tuple[Arena | None, str | None]:
+    """The arena, or why the runtime refuses; kept, since one model is checked against several targets."""
+    graph = read_graph(model)
+    try:
+        return on_device(measure_allocations(model, graph), graph), None
+    except RuntimeRefuses as error:
+        return None, str(error)
+
+
+def _check_runtime(target: Target, runtime: str | None) -> None:
+    if runtime is None or runtime == target.runtime:
+        return
+    if runtime not in RUNTIMES:
+        near = difflib.get_close_matches(runtime, RUNTIMES, n=1, cutoff=0.3)
+        hint = f"did you mean {near[0]!r}?" if near else f"there are {' and '.join(RUNTIMES)}"
+        raise UsageError(f"no runtime is called {runtime!r}; {hint}", fix=f"--runtime {target.runtime}")
+    raise UsageError(
+        f"{target.name} runs models under {target.runtime}, not {runtime}",
+        fix=f"leave --runtime out, or give --runtime {target.runtime}",
+        target=target.name,
+        runtime=runtime,
+    )
+
+
+def _unsupported(counts: dict[str, int], runtime: str) -> list[str]:
+    if runtime == "linux":
+        return sorted(name for name in counts if is_custom(name))
+    return sorted(name for name in counts if name not in MICRO_OPERATORS)
+
+
+def _operator_reasons(unsupported: Sequence[str], runtime: str) -> list[str]:
+    if not unsupported:
+        return []
+    where = "TensorFlow Lite Micro" if runtime == "tflm" else "LiteRT"
+    return [f"{where} has no operator {', '.join(unsupported)}"]
+
+
+def _size_reasons(target: Target, flash: int, arena: int, ram: int | None) -> list[str]:
+    found = []
+    if flash > target.flash_bytes:
+        found.append(_too_big("flash", flash, target.flash_bytes, target.name))
+    if arena > target.arena_ram_bytes:
+        found.append(_too_big("RAM in one piece for the arena", arena, target.arena_ram_bytes, target.name))
+    elif ram is not None and ram > target.ram_bytes:
+        found.append(_too_big("RAM", ram, target.ram_bytes, target.name))
+    return found
+
+
+def _too_big(what: str, needed: int, available: int, name: str) -> str:
+    return f"it needs {needed:,} bytes of {what}; {name} has {available:,}"
+
+
+def _span(kernels: Sequence[LatencyRange], target: Target) -> dict[str, float]:
+    own = [k for k in kernels if k.kernels in RUNTIME_KERNELS[target.runtime]] or list(kernels)
+    return {"low": _ms(min(k.low for k in own)), "high": _ms(max(k.high for k in own))} if own else {}
+
+
+def _ms(value: float) -> float:
+    """Three significant digits: more would claim too much."""
+    return float(f"{value:.3g}")
+
+
+def _parts(arena: Arena) -> dict[str, int]:
+    return {
+        "tensors_bytes": arena.tensors,
+        "persistent_bytes": arena.persistent,
+        "start_bytes": arena.start_bytes,
+        "measured_x86_64_bytes": arena.measured.total,
+        "kept_at_64_bits_bytes": arena.kept_64,
+    }
+
+
+def _cmsis_scratch(graph: Graph, target: Target) -> int:
+    """The most scratch memory that one CMSIS-NN kernel asks for, beside the arena that was measured, in bytes.
+
+    From ``arm_convolve_s8_get_buffer_size`` (two columns of the window as int16), its depthwise counterpart
+    (one window of all channels as int16) and ``arm_avgpool_s8_get_buffer_size`` (an int32 per channel), for
+    cores with the DSP extension; 0 elsewhere.
+    """
+    if "dsp" not in target.extensions:
+        return 0
+    most = 0
+    for subgraph in graph.subgraphs:
+        for operator in subgraph.operators:
+            tensors = [subgraph.tensors[index] for index in operator.inputs if index >= 0]
+            if operator.name == "AVERAGE_POOL_2D" and tensors and tensors[0].shape:
+                most = max(most, 4 * tensors[0].shape[-1])
+            if len(tensors) < 2 or len(tensors[1].shape) != 4:
+                continue
+            first, height, width, last = tensors[1].shape
+            if operator.name == "CONV_2D" and height * width > 1:
+                most = max(most, 4 * height * width * last)
+            if operator.name == "DEPTHWISE_CONV_2D" and first == 1:
+                most = max(most, 2 * height * width * last)
+    return most

@@ -1,0 +1,142 @@
+"""What TensorFlow Lite Micro allocates for a model, measured with the pinned ``tflite-micro`` wheel.
+
+The interpreter runs in a process of its own (``probe.py``) with bounded memory and time: native code that a
+hostile model can end must not end the tool.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgeops.core.errors import MissingExtra
+from edgeops.targets.graph import Graph
+
+PROBE = Path(__file__).with_name("probe.py")
+FIRST_ARENA = 1 << 20
+MAX_ARENA = 1 << 29
+CPU_SECONDS = 20
+WALL_SECONDS = 90
+BASE_MEMORY = 1 << 31
+
+# below this scale the softmax kernel's integer multiplier would be smaller than one, and it aborts
+SMALLEST_SOFTMAX_SCALE = 2.0**-26
+
+_FIGURES = {
+    "total": re.compile(r"Arena allocation total (\d+) bytes"),
+    "head": re.compile(r"Arena allocation head (\d+) bytes"),
+    "tail": re.compile(r"Arena allocation tail (\d+) bytes"),
+}
+
+
+@dataclass(frozen=True)
+class Allocations:
+    """What the interpreter allocated in its x86-64 build, in bytes.
+
+    ``head`` holds the tensors and the kernels' scratch memory, ``tail`` everything that persists.
+    ``start_extra``: what starting the interpreter takes beyond ``head + tail``, because memory is planned in
+    what is still free.
+    """
+
+    head: int
+    tail: int
+    start_extra: int
+
+    @property
+    def total(self) -> int:
+        """All that stays in use."""
+        return self.head + self.tail
+
+
+class RuntimeRefuses(Exception):
+    """TensorFlow Lite Micro cannot run this model; the message says why."""
+
+
+def measure_allocations(
+    model: bytes, graph: Graph, *, cpu_seconds: int = CPU_SECONDS, wall_seconds: float = WALL_SECONDS
+) -> Allocations:
+    """Let the interpreter allocate ``model`` and return what it took.
+
+    Raises ``RuntimeRefuses`` when it will not or cannot, ``MissingExtra`` where the wheel is not installed.
+    """
+    if importlib.util.find_spec("tflite_micro") is None:
+        raise MissingExtra(
+            "the interpreter that measures the arena (tflite-micro) is not installed",
+            fix='pip install "edgeops[train]" on x86-64 Linux; it has no wheels for other systems',
+            extra="train",
+        )
+    arena = _generous_arena(graph)
+    while True:
+        answer = _probe(model, graph, arena, cpu_seconds, wall_seconds)
+        if "refused" not in answer:
+            return _parse(str(answer["allocations"]), int(str(answer["start_bytes"])))
+        why = str(answer["refused"])
+        if "Failed to" not in why or arena >= MAX_ARENA:
+            raise RuntimeRefuses(_sentence(why))
+        arena *= 4
+
+
+def _generous_arena(graph: Graph) -> int:
+    """Room for every activation at once; the interpreter reports what it used of it."""
+    held = sum(t.bytes for s in graph.subgraphs for t in s.tensors if not t.is_constant)
+    room = FIRST_ARENA + 2 * held + 256 * sum(len(s.tensors) for s in graph.subgraphs)
+    # the persistent part grows down from the end: an end off 16 bytes would add padding to what is reported
+    return min(MAX_ARENA, room & ~15)
+
+
+def _probe(
+    model: bytes, graph: Graph, arena: int, cpu_seconds: int, wall_seconds: float
+) -> dict[str, object]:
+    memory = BASE_MEMORY + 2 * arena + 8 * len(model)
+    command = [sys.executable, "-P", str(PROBE), str(arena), str(cpu_seconds), str(memory)]
+    # one thread: libraries reserve address space for each, which is limited here
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    try:
+        done = subprocess.run(
+            command, input=model, capture_output=True, timeout=wall_seconds, env=environment, check=False
+        )
+    except subprocess.TimeoutExpired:
+        raise RuntimeRefuses(f"it did not finish allocating within {wall_seconds:.0f} s") from None
+    if done.returncode == 0:
+        answer = json.loads(done.stdout)
+        assert isinstance(answer, dict)
+        return answer
+    if done.returncode in (-signal.SIGKILL, -signal.SIGXCPU):
+        raise RuntimeRefuses(f"it did not finish allocating within {cpu_seconds} s of CPU time")
+    if done.returncode < 0:
+        name = signal.Signals(-done.returncode).name
+        raise RuntimeRefuses(f"it ends with {name} while it allocates{_likely_cause(graph)}")
+    if b"MemoryError" in done.stderr or b"bad_alloc" in done.stderr:
+        raise RuntimeRefuses(f"it needs more than {memory >> 20} MiB to allocate the model")
+    raise RuntimeRefuses(_sentence(done.stderr.decode("utf-8", "replace")))
+
+
+def _likely_cause(graph: Graph) -> str:
+    for subgraph in graph.subgraphs:
+        for operator in subgraph.operators:
+            if operator.name == "SOFTMAX" and operator.inputs and operator.inputs[0] >= 0:
+                scale = subgraph.tensors[operator.inputs[0]].scale
+                if 0 < scale < SMALLEST_SOFTMAX_SCALE:
+                    return f": a softmax reads values of scale {scale:.2g}; the model looks untrained"
+    return ""
+
+
+def _sentence(printed: str) -> str:
+    """The telling line of what the interpreter printed: its first message, not Python's summary of it."""
+    lines = [line.strip() for line in printed.replace("\r", "").splitlines() if line.strip()]
+    return (lines[0] if lines else "it gives no reason")[:200]
+
+
+def _parse(printed: str, start_bytes: int) -> Allocations:
+    found = {name: pattern.search(printed) for name, pattern in _FIGURES.items()}
+    figures = {name: int(match[1]) for name, match in found.items() if match}
+    if figures.keys() != _FIGURES.keys():
+        raise RuntimeRefuses("it does not report its allocations; is it the pinned version of tflite-micro?")
+    return Allocations(figures["head"], figures["tail"], max(0, start_bytes - figures["total"]))
