@@ -11,6 +11,7 @@ from edgeops.cli import broker, data, demo, device, doctor, drift, fleet, init, 
 from edgeops.cli import check as check_command
 from edgeops.cli import quantize as quantize_command
 from edgeops.cli import run as run_command
+from edgeops.cli import search as search_command
 from edgeops.cli import serve as serve_command
 from edgeops.cli import target as target_command
 from edgeops.cli import train as train_command
@@ -26,6 +27,7 @@ app = typer.Typer(
 app.command("init")(init.init)
 app.add_typer(data.app, name="data")
 app.command("train")(train_command.train)
+app.command("search")(search_command.search)
 app.command("quantize")(quantize_command.quantize)
 app.command("check")(check_command.check)
 app.add_typer(target_command.app, name="target")

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def train(
     recipe: Annotated[
-        str | None, typer.Argument(help="A recipe's folder or file, or the name of one that ships.")
+        str | None, typer.Argument(help="A recipe's folder or file, the name of one that ships, or a dataset's name.")
     ] = None,
     dataset: Annotated[
         str | None, typer.Option(help="NAME or NAME@VERSION; the recipe's by default.")
@@ -48,10 +48,11 @@ def train(
     """
     from pathlib import Path
 
+    from edgeops.control.recipes import recipe_path
     from edgeops.control.training_jobs import parse_holdout, require_gates, train_and_register
     from edgeops.control.workspace import Workspace
     from edgeops.core.errors import UsageError
-    from edgeops.training.recipe import find_recipe, load_recipe
+    from edgeops.training.recipe import load_recipe
 
     opened = Workspace(Path(workspace))
     if reproduce is not None:
@@ -59,7 +60,7 @@ def train(
         return
     if recipe is None:
         raise UsageError("no recipe is named", fix="edgeops train models/digits")
-    epochs = load_recipe(find_recipe(recipe)).training.epochs
+    epochs = load_recipe(recipe_path(opened, recipe, say)).training.epochs
     with Progress("train", epochs) as bar:
         trained = train_and_register(
             opened,

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from sqlmodel import Session, func, select
 
 from edgeops.control.datasets import load_dataset
+from edgeops.control.recipes import recipe_path
 from edgeops.control.runs import record_of
 from edgeops.control.workspace import Workspace
 from edgeops.core.errors import GateFailed, NotFoundError, UsageError
@@ -23,7 +24,7 @@ from edgeops.training.fit import Progress
 from edgeops.training.gates import FitFinding, Gate
 from edgeops.training.package import build_package
 from edgeops.training.pipeline import TrainingResult, train
-from edgeops.training.recipe import Recipe, find_recipe, load_recipe
+from edgeops.training.recipe import Recipe, load_recipe
 from edgeops.training.recipe.load import with_holdout
 
 NO_HOLDOUT: Mapping[str, tuple[str, ...]] = MappingProxyType({})
@@ -71,7 +72,7 @@ def train_and_register(
     ``holdout`` (slice to values) replaces what the recipe holds out. Nothing is registered before everything
     is measured, packaged and stored. Raises ``NotFoundError`` with the recipe's hint where there is no data.
     """
-    recipe = with_holdout(load_recipe(find_recipe(recipe_text)), holdout)
+    recipe = with_holdout(load_recipe(recipe_path(workspace, recipe_text)), holdout)
     dataset, row = dataset_of(workspace, recipe, dataset_text)
     for target in recipe.targets.names:
         find_target(target)  # a name that is not known is found out before the training, not after it

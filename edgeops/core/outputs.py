@@ -34,12 +34,15 @@ def class_scores(
 ) -> NDArray[np.int8]:
     """int8 scores (labels,) of one inference: what it was given and what it gave, int8 of the manifest's shapes.
 
-    Raises ``InputError`` for an output kind that this version does not know.
+    Raises ``InputError`` for an output kind that this version does not know, or a reconstruction without a
+    threshold.
     """
     if manifest.output_kind == CLASSES:
         return output.reshape(-1)
-    if manifest.output_kind != RECONSTRUCTION or manifest.threshold is None:
-        raise InputError(f"output kind {manifest.output_kind!r} is not known to this version, or incomplete")
+    if manifest.output_kind != RECONSTRUCTION:
+        raise InputError(f"output kind {manifest.output_kind!r} is not known to this version")
+    if manifest.threshold is None:
+        raise InputError(f"output kind {RECONSTRUCTION!r} needs a threshold in the manifest")
     errors = reconstruction_error(
         manifest.input.spec, manifest.output.spec, quantized_input[np.newaxis], output[np.newaxis]
     )

@@ -226,8 +226,8 @@ def _parts(
         if known[-1] is not None and among[-1] and known[-1] not in among[-1]:
             file = line.item.file if line else ""
             raise DataError(
-                f"{file} is in the part {part.label if part else ''} of the folders, but belongs to "
-                f"{known[-1].label if known[-1] else ''} since an earlier version",
+                f"{file} is in the part {'' if part is None else part.label} of the folders, but belongs to "
+                f"{known[-1].label} since an earlier version",
                 fix="add it under another name, or move the file",
             )
     source = np.array([origin == SOURCE_ORIGIN for origin in origins])

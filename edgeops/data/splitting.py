@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from enum import IntEnum
 from types import MappingProxyType
@@ -59,7 +60,7 @@ def parse_shares(text: str) -> Mapping[Part, float]:
         percents = [float(word) for word in text.split(",")]
     except ValueError:
         percents = []
-    if len(percents) != len(SHARES) or min(percents) < 0 or abs(sum(percents) - 100) > 1e-6:
+    if len(percents) != len(SHARES) or min(percents) < 0 or not math.isclose(sum(percents), 100):
         raise DataError(
             f"{text!r} are no shares of a split: four percentages that add up to 100 are needed",
             fix="give train, validation, test and field, such as --split 60,10,30,0",
@@ -249,16 +250,20 @@ def _fill_by_group(
     classes = int(targets.max()) + 1
     parts = sorted({part for choice in choices.values() for part in choice} | set(settled.values()))
     place = {part: row for row, part in enumerate(parts)}
-    wanted, have = np.zeros((len(parts), classes)), np.zeros((len(parts), classes))
+    have = np.zeros((len(parts), classes))
     weights = {key: np.bincount(targets[rows], minlength=classes) for key, rows in units.items()}
+    # whole numbers are added up first, so that no rounding depends on the order in which items came
+    offered = {choice: np.zeros(classes, np.int64) for choice in sorted(set(choices.values()))}
     for key, weight in weights.items():
-        for part, share in _relative(choices[key], shares).items():
-            wanted[place[part]] += share * weight
+        offered[choices[key]] += weight
         if key in settled:
             have[place[settled[key]]] += weight
-    for key in sorted(
-        (key for key in units if key not in settled), key=lambda key: (-len(units[key]), _group_digest(key))
-    ):
+    wanted = np.zeros((len(parts), classes))
+    for choice, total in offered.items():
+        for part, share in _relative(choice, shares).items():
+            wanted[place[part]] += share * total
+    free = [key for key in units if key not in settled]
+    for number, key in enumerate(sorted(free, key=lambda key: (-len(units[key]), _group_digest(key)))):
         weight = weights[key]
 
         def fullness(part: Part, weight: NDArray[np.int64] = weight) -> tuple[float, float, Part]:
@@ -266,7 +271,9 @@ def _fill_by_group(
             full = weight * have[row] / np.maximum(wanted[row], 1e-9)
             return float(full.sum()), float((weight * (have[row] - wanted[row])).sum()), part
 
-        settled[key] = min(choices[key], key=fullness)
+        empty = [part for part in choices[key] if not have[place[part]].any()]
+        last = len(free) - number <= len(empty)  # those that are left are all needed to leave no part empty
+        settled[key] = min(empty if last else choices[key], key=fullness)
         have[place[settled[key]]] += weight
 
 

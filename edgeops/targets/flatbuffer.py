@@ -17,7 +17,7 @@ from edgeops.targets.operators import BUILTIN_OPERATORS, custom_name
 
 MAX_MODEL_BYTES = 64 * 1024 * 1024
 MAX_TENSOR_ELEMENTS = 1 << 30
-MAX_ELEMENTS_READ = 4_000_000
+MAX_ELEMENTS_READ = 1_000_000
 MAX_RANK = 8
 
 _U8, _U16, _U32 = struct.Struct("<B"), struct.Struct("<H"), struct.Struct("<I")

@@ -129,9 +129,11 @@ def _likely_cause(graph: Graph) -> str:
 
 
 def _sentence(printed: str) -> str:
-    """The telling line of what the interpreter printed: its first message, not Python's summary of it."""
+    """The telling line of what was printed: the interpreter's first message, or the end of a traceback."""
     lines = [line.strip() for line in printed.replace("\r", "").splitlines() if line.strip()]
-    return (lines[0] if lines else "it gives no reason")[:200]
+    if not lines:
+        return "it gives no reason"
+    return lines[-1 if lines[0].startswith("Traceback") else 0][:200]
 
 
 def _parse(printed: str, start_bytes: int) -> Allocations:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -70,7 +71,7 @@ def _regions(shape: tuple[int, ...]) -> list[tuple[str, tuple[slice, ...]]]:
 
 def _cuts(size: int) -> list[slice]:
     edges = np.unique(np.linspace(0, size, min(size, _BLOCKS) + 1).astype(int))
-    return [slice(int(a), int(b)) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    return [slice(int(a), int(b)) for a, b in itertools.pairwise(edges)]
 
 
 def integrated_gradients(

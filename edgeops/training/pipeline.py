@@ -27,6 +27,7 @@ from edgeops.training.recipe import Recipe
 from edgeops.training.scoring import FloatScorer, Int8Scorer, float_scorer, int8_scorer
 
 MAX_REFERENCE = 4096
+MAX_SLICE_VALUES = 24  # a column of more values numbers the items, and its accuracies say nothing
 POINT = 0.01
 FitCheck = Callable[[bytes, str], FitFinding]
 
@@ -108,7 +109,11 @@ def train(
     in_float = float_scorer(recipe, fitted.model, data.inputs[data.rows(Part.VALIDATION)])
     quantized = _quantize(recipe, fitted, training, data, in_float, seed)
     scorer = quantized.scorer
-    columns = {name: tuple(values[i] for i in test_rows) for name, values in data.slices.items()}
+    columns = {
+        name: tuple(values[i] for i in test_rows)
+        for name, values in data.slices.items()
+        if len(set(values)) <= MAX_SLICE_VALUES
+    }
     test_inputs = scorer.quantized(data.inputs[test_rows])
     tested = scorer.score(test_inputs)
     float_tested = in_float.score(data.inputs[test_rows])

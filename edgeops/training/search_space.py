@@ -5,14 +5,17 @@ Pure: a search space is data, and so are a trial's values.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from edgeops.core.errors import ConfigError
 from edgeops.core.features.parameters import REQUIRED as NEEDED
+from edgeops.core.features.parameters import Parameter
 from edgeops.core.features.steps import OPERATIONS
 from edgeops.training.architectures.catalogue import ARCHITECTURES
 from edgeops.training.recipe.keys import AUGMENTATION, DISTILLATION, LENGTH, PRUNING, SCALE, SECTIONS, VALUE
@@ -40,6 +43,8 @@ _SIZES: Mapping[str, tuple[tuple[tuple[str, ...], str], ...]] = {
 _HALF, _EIGHTH = 0.5, 0.125
 _RATE_SPAN = 3.0
 _DIGITS = 6
+
+_Error = Callable[[str], ConfigError]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +84,7 @@ def search_space(source: Source, document: Mapping[str, Any]) -> tuple[Dimension
     if recipe.search.space:
         space = [_of_entry(source, document, entry) for entry in recipe.search.space]
     else:
-        space = list(_default_space(source, document, recipe))
+        space = list(_suited(source, document, _default_entries(document, recipe)))
     names = [dimension.name for dimension in space]
     for name in names:
         if names.count(name) > 1:
@@ -140,7 +145,9 @@ def _changed(dimension: Dimension, own: Any, drawn: Any) -> Any:
     if dimension.vary == LENGTH:
         count = int(drawn)
         return own[:count] + [own[-1]] * (count - len(own))
-    return int(drawn) if dimension.whole else _short(drawn)
+    if dimension.whole:
+        return int(drawn)
+    return drawn if drawn == dimension.own else _short(drawn)
 
 
 def _scaled(value: float, factor: float) -> float:
@@ -186,7 +193,16 @@ def _of_entry(source: Source, document: Mapping[str, Any], entry: SearchEntry) -
     return dimension
 
 
-def _choice_of(entry: SearchEntry, keys: tuple[str, ...], own: Any, error: Any) -> Dimension:
+def _suited(
+    source: Source, document: Mapping[str, Any], entries: Iterable[SearchEntry]
+) -> Iterator[Dimension]:
+    """What a default offers, less what this recipe does not take: a width at the end of its range."""
+    for entry in entries:
+        with contextlib.suppress(ConfigError):
+            yield _of_entry(source, document, entry)
+
+
+def _choice_of(entry: SearchEntry, keys: tuple[str, ...], own: Any, error: _Error) -> Dimension:
     if entry.low is not None or entry.high is not None or entry.vary != VALUE:
         raise error("has 'choices', which go without 'low', 'high' and 'vary'")
     dimension = Dimension(entry.key, keys, choices=entry.choices)
@@ -196,7 +212,7 @@ def _choice_of(entry: SearchEntry, keys: tuple[str, ...], own: Any, error: Any) 
     return Dimension(entry.key, keys, choices=entry.choices, own=label if label in dimension.labels else None)
 
 
-def _range_of(entry: SearchEntry, keys: tuple[str, ...], found: list[Any], error: Any) -> Dimension:
+def _range_of(entry: SearchEntry, keys: tuple[str, ...], found: list[Any], error: _Error) -> Dimension:
     low, high, step = entry.low, entry.high, entry.step or 0.0
     if low is None or high is None or not low < high:
         raise error("needs 'low' and a larger 'high', or 'choices'")
@@ -217,8 +233,11 @@ def _range_of(entry: SearchEntry, keys: tuple[str, ...], found: list[Any], error
         high = low + step * int((high - low) / step + 1e-9)
     own = {VALUE: found[0], SCALE: 1.0, LENGTH: len(found[0]) if entry.vary == LENGTH else 0}[entry.vary]
     name = entry.key if entry.vary == VALUE else f"{entry.key}.{entry.vary}"
+    one = entry.vary == SCALE or all(other == found[0] for other in found)
     inside = low <= own <= high and (not step or abs((own - low) / step - round((own - low) / step)) < 1e-9)
-    return Dimension(name, keys, entry.vary, low, high, step, entry.log, whole, own=own if inside else None)
+    return Dimension(
+        name, keys, entry.vary, low, high, step, entry.log, whole, own=own if inside and one else None
+    )
 
 
 def _unsuited(vary: str, own: Any) -> str:
@@ -237,41 +256,42 @@ def _find(document: Mapping[str, Any], parts: Sequence[str]) -> Any:
     value: Any = document
     for depth, part in enumerate(parts):
         path = parts[: depth + 1]
-        if isinstance(value, dict | Mapping):
+        if isinstance(value, Mapping):
             value = value[part] if part in value else _default(document, path)
         elif isinstance(value, list) and part.isdecimal() and int(part) < len(value):
             value = value[int(part)]
         else:
             raise KeyError(".".join(path))
-    return value
+    spec = _spec(document, parts)
+    decimal = isinstance(spec, Key) and spec.type is float
+    decimal = decimal or (isinstance(spec, Parameter) and not (spec.whole or spec.many or spec.choices))
+    return float(value) if decimal and isinstance(value, int) else value
 
 
 def _default(document: Mapping[str, Any], path: Sequence[str]) -> Any:
     """What a key has that the document does not name; raises ``KeyError`` where there is no such key."""
-    found: Any = REQUIRED
+    if len(path) == 1 and path[0] in _SEARCHABLE:
+        return {}
+    spec = _spec(document, path)
+    if spec is None or spec.default is REQUIRED or spec.default is NEEDED:
+        raise KeyError(".".join(path))
+    return copy.deepcopy(spec.default)
+
+
+def _spec(document: Mapping[str, Any], path: Sequence[str]) -> Key | Parameter | None:
+    """What is known about a key of a recipe."""
     match list(path):
-        case [("training" | "search" | "architecture" | "data" | "quantization" | "preprocessing")]:
-            found = {}
         case ["architecture", name]:
             built_in = ARCHITECTURES.get(document["architecture"].get("kind", ""))
-            found = _of_key(built_in.parameters.get(name) if built_in else None)
+            return built_in.parameters.get(name) if built_in else None
         case ["preprocessing", "steps", place, name]:
             operation = OPERATIONS.get(document["preprocessing"]["steps"][int(place)].get("op"))
-            parameters = operation.parameters if operation else ()
-            found = next(
-                (p.default for p in parameters if p.name == name and p.default is not NEEDED), REQUIRED
-            )
+            return next((p for p in operation.parameters if p.name == name), None) if operation else None
         case ["training", table, name] if table in _TABLES:
-            found = _of_key(_TABLES[table].get(name))
+            return _TABLES[table].get(name)
         case [section, name]:
-            found = _of_key(SECTIONS.get(section, {}).get(name))
-    if found is REQUIRED:
-        raise KeyError(".".join(path))
-    return copy.deepcopy(found)
-
-
-def _of_key(key: Key | None) -> Any:
-    return REQUIRED if key is None else key.default
+            return SECTIONS.get(section, {}).get(name)
+    return None
 
 
 def _put(document: dict[str, Any], parts: Sequence[str], value: Any) -> None:
@@ -279,84 +299,54 @@ def _put(document: dict[str, Any], parts: Sequence[str], value: Any) -> None:
     for depth, part in enumerate(parts[:-1]):
         if isinstance(place, list):
             place = place[int(part)]
-        else:
-            place = place.setdefault(
-                part, _default(document, parts[: depth + 1]) if part not in place else None
-            )
+            continue
+        if part not in place:
+            place[part] = _default(document, parts[: depth + 1])
+        place = place[part]
     place[int(parts[-1]) if isinstance(place, list) else parts[-1]] = value
 
 
-def _default_space(source: Source, document: Mapping[str, Any], recipe: Recipe) -> Iterator[Dimension]:
+def _default_entries(document: Mapping[str, Any], recipe: Recipe) -> Iterator[SearchEntry]:
     """Width and depth of a built-in architecture, size of the input, learning rate."""
     built_in = ARCHITECTURES.get(recipe.architecture.kind)
     for name, key in (built_in.parameters if built_in else {}).items():
         own = recipe.architecture.parameters[name]
         dotted = f"architecture.{name}"
         if key.type is list and not key.length:
-            yield _entry_of(source, document, dotted, SCALE, 1 - _HALF, 1 + _HALF, _EIGHTH)
-            yield _entry_of(source, document, dotted, LENGTH, max(1, len(own) - 1), len(own) + 1)
+            yield _entry((dotted,), SCALE, 1 - _HALF, 1 + _HALF, _EIGHTH)
+            yield _entry((dotted,), LENGTH, max(1, len(own) - 1), len(own) + 1)
         elif name in _DEPTHS:
-            yield from _around(source, document, dotted, own, max(1, own // 2), 1, key.low, key.high)
+            yield from _around(dotted, own, max(1, own // 2), 1, key)
         elif name in _WIDTHS:
-            yield from _wider(source, document, dotted, own, key.low, key.high)
-    for place, entry in enumerate(document.get("preprocessing", {}).get("steps", [])):
-        for keys, vary in _SIZES.get(entry["op"], ()):
-            dotted, *also = (f"preprocessing.steps.{place}.{key}" for key in keys)
+            yield from _wider(dotted, own, key)
+    for place, step in enumerate(document.get("preprocessing", {}).get("steps", [])):
+        for names, vary in _SIZES.get(step["op"], ()):
+            keys = tuple(f"preprocessing.steps.{place}.{name}" for name in names)
             if vary == SCALE:
-                yield _entry_of(source, document, dotted, SCALE, 1 - _HALF, 1 + _HALF, _EIGHTH, also=also)
+                yield _entry(keys, SCALE, 1 - _HALF, 1 + _HALF, _EIGHTH)
             else:
-                parameter = next(p for p in OPERATIONS[entry["op"]].parameters if p.name == keys[0])
-                own = _find(document, dotted.split("."))
-                yield from _wider(source, document, dotted, own, parameter.low, parameter.high)
-    rate, limits = recipe.training.learning_rate, SECTIONS["training"]["learning_rate"]
-    low, high = max(rate / _RATE_SPAN, limits.low or 0.0), min(rate * _RATE_SPAN, limits.high or rate)
-    yield _entry_of(source, document, "training.learning_rate", VALUE, _short(low), _short(high), log=True)
+                parameter = next(p for p in OPERATIONS[step["op"]].parameters if p.name == names[0])
+                yield from _wider(keys[0], _find(document, keys[0].split(".")), parameter)
+    rate = recipe.training.learning_rate
+    yield _entry(("training.learning_rate",), VALUE, rate / _RATE_SPAN, rate * _RATE_SPAN, log=True)
 
 
-def _wider(
-    source: Source,
-    document: Mapping[str, Any],
-    dotted: str,
-    own: float,
-    low: float | None,
-    high: float | None,
-) -> Iterator[Dimension]:
+def _wider(key: str, own: float, limits: Key | Parameter) -> Iterator[SearchEntry]:
     """From half to one and a half times the own value, in eighths of it (a small whole number: in ones)."""
-    if isinstance(own, int):
-        step = max(1, own // 8)
-        yield from _around(source, document, dotted, own, min(4, own // (2 * step)), step, low, high)
-    else:
-        yield from _around(source, document, dotted, own, 4, _short(own * _EIGHTH), low, high)
+    step = max(1, own // 8) if isinstance(own, int) else own * _EIGHTH
+    yield from _around(key, own, min(4, int(own * _HALF / step + 1e-9)), step, limits)
 
 
-def _around(
-    source: Source,
-    document: Mapping[str, Any],
-    dotted: str,
-    own: float,
-    steps: int,
-    step: float,
-    low: float | None,
-    high: float | None,
-) -> Iterator[Dimension]:
+def _around(key: str, own: float, steps: int, step: float, limits: Key | Parameter) -> Iterator[SearchEntry]:
     """So many steps down and up from the own value, as far as they are allowed; nothing where none is."""
-    allowed = [own + place * step for place in range(-steps, steps + 1)]
-    allowed = [v for v in allowed if (low is None or v >= low) and (high is None or v <= high)]
+    low = -math.inf if limits.low is None else limits.low
+    high = math.inf if limits.high is None else limits.high
+    allowed = [own + place * step for place in range(-steps, steps + 1) if low <= own + place * step <= high]
     if len(allowed) > 1:
-        yield _entry_of(source, document, dotted, VALUE, _short(allowed[0]), _short(allowed[-1]), step)
+        yield _entry((key,), VALUE, allowed[0], allowed[-1], step)
 
 
-def _entry_of(
-    source: Source,
-    document: Mapping[str, Any],
-    key: str,
-    vary: str,
-    low: float,
-    high: float,
-    step: float = 0.0,
-    *,
-    log: bool = False,
-    also: Sequence[str] = (),
-) -> Dimension:
-    entry = SearchEntry(key, tuple(also), vary, float(low), float(high), float(step) or None, log, ())
-    return _of_entry(source, document, entry)
+def _entry(
+    keys: tuple[str, ...], vary: str, low: float, high: float, step: float = 0.0, *, log: bool = False
+) -> SearchEntry:
+    return SearchEntry(keys[0], keys[1:], vary, _short(low), _short(high), _short(step) or None, log, ())

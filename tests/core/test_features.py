@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import assume, given
@@ -14,12 +16,14 @@ from edgeops.core.features.quantize import dequantize, quantize
 from edgeops.core.features.steps import (
     apply_steps,
     check_input,
+    make_step,
     quantized_input,
     raw_input,
     scale_step,
     undo_steps,
+    undoable,
 )
-from edgeops.core.manifest import Step
+from edgeops.core.manifest import RawContract, Step
 
 MANIFEST = build().manifest
 SCALES = st.floats(2**-12, 4, width=32)
@@ -124,3 +128,43 @@ class TestCheckInput:
         raw[3, 3] = value
         with pytest.raises(InputError, match="NaN or infinity"):
             check_input(raw, MANIFEST)
+
+
+class TestFrontEnd:
+    """A manifest whose sensor gives something else than its model takes."""
+
+    STEPS = (make_step("grey"), make_step("resize", height=8, width=8), scale_step(1 / 8, -1.0))
+    CAMERA = replace(MANIFEST, preprocessing=STEPS, source=RawContract((20, 16, 3), "level"))
+
+    def raw(self) -> np.ndarray:
+        return np.random.default_rng(1).uniform(0, 16, (20, 16, 3)).astype(np.float32)
+
+    def test_the_raw_input_is_checked_against_the_sensors_shape(self) -> None:
+        assert check_input(self.raw(), self.CAMERA).shape == (20, 16, 3)
+        with pytest.raises(InputError, match=r"the model takes \(20, 16, 3\)"):
+            check_input(image(), self.CAMERA)
+
+    def test_a_sound_may_come_with_or_without_its_one_channel(self) -> None:
+        microphone = replace(MANIFEST, source=RawContract((30, 1), "level", 8_000_000))
+        assert check_input(np.zeros(30), microphone).shape == (30, 1)
+
+    def test_the_model_gets_what_the_steps_make_of_it(self) -> None:
+        made = quantized_input(self.CAMERA, self.raw())
+        spec = self.CAMERA.input.spec
+        assert made.shape == (8, 8, 1)
+        expected = quantize(apply_steps(self.STEPS, self.raw()), spec.scale, spec.zero_point)
+        np.testing.assert_array_equal(made, expected)
+
+    def test_steps_that_do_not_give_the_models_shape_are_refused(self) -> None:
+        with pytest.raises(InputError, match=r"gives the shape \(20, 16, 1\); the model takes \(8, 8, 1\)"):
+            quantized_input(replace(self.CAMERA, preprocessing=self.STEPS[:1]), self.raw())
+
+    def test_an_input_that_the_steps_make_infinite_is_refused(self) -> None:
+        huge = replace(MANIFEST, preprocessing=(scale_step(1e9, 0.0), scale_step(1e9, 0.0)))
+        with pytest.raises(InputError, match="too large"):
+            quantized_input(huge, np.full((8, 8), 1e30))
+
+    def test_what_cannot_be_undone_is_named(self) -> None:
+        assert not undoable(self.STEPS)
+        with pytest.raises(InputError, match="'resize': it cannot be undone"):
+            raw_input(self.CAMERA, np.zeros((8, 8, 1), np.int8))

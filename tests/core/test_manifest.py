@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.packages import KEYS, build, key, trust_root
 
-from edgeops.core.codec import encode
+from edgeops.core.codec import encode, to_item
 from edgeops.core.errors import TrustError, WireError
 from edgeops.core.manifest import (
     MAX_BLOB_BYTES,
@@ -18,6 +18,7 @@ from edgeops.core.manifest import (
     MIN_CHUNK_BYTES,
     Artifact,
     Manifest,
+    RawContract,
     TensorContract,
     blob_ref,
     chunk_digests,
@@ -140,3 +141,17 @@ class TestArtifacts:
 def test_a_float32_scale_travels_exactly(scale: float, zero_point: int) -> None:
     spec = TensorSpec((8, 8, 1), "int8", scale, zero_point)
     assert TensorContract.of(spec, "level").spec == spec
+
+
+class TestSource:
+    def test_without_one_the_sensor_gives_what_the_model_takes(self) -> None:
+        assert PACKAGE.manifest.raw_shape == PACKAGE.manifest.input.shape == (8, 8, 1)
+
+    def test_it_travels_and_so_does_the_threshold(self) -> None:
+        source = RawContract((16_000,), "level", 16_000_000)
+        manifest = replace(PACKAGE.manifest, source=source, threshold=2**48 - 1)
+        assert opened(manifest) == manifest
+        assert manifest.raw_shape == (16_000,)
+
+    def test_a_manifest_of_before_keeps_its_bytes(self) -> None:
+        assert not {14, 15} & to_item(PACKAGE.manifest).keys()

@@ -172,7 +172,7 @@ class TestByGroup:
     def test_too_few_groups_are_refused_with_the_way_out(self) -> None:
         groups = ["a", "b", "c"] * 20
         with pytest.raises(
-            DataError, match="3 groups cannot fill 4 parts: nothing is left for field"
+            DataError, match="3 groups cannot fill 4 parts: nothing is left for validation"
         ) as caught:
             assign(digests_of(60), np.zeros(60, np.int64), groups=groups)
         assert "--split" in (caught.value.fix or "")
@@ -199,7 +199,7 @@ class TestByGroup:
 
 def grouped(n: int = 120) -> Dataset:
     inputs = np.random.default_rng(5).integers(0, 255, (n, 9)).astype(np.uint8)
-    inputs = inputs[np.argsort([digest for digest in item_digests(inputs)], kind="stable")]
+    inputs = inputs[np.argsort(item_digests(inputs), kind="stable")]
     return Dataset(
         "d", 1, inputs, np.arange(n) % 2, ("a", "b"), np.full(n, Part.FIELD, np.uint8), ("source",) * n, "table",
         groups=tuple(f"m{i % 12}" for i in range(n)),

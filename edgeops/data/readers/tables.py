@@ -46,7 +46,8 @@ class TableReader:
                 yield entry
                 continue
             try:
-                yield from self._rows(entry, entry.part or by_file.get(entry.file.name))
+                part = by_file.get(entry.file.name) if entry.part is None else entry.part
+                yield from self._rows(entry, part)
             except ValueError as error:
                 yield SetAside(entry.file.name, str(error))
         if self._features:

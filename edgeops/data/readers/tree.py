@@ -120,8 +120,7 @@ class FileTree:
 
 def _folder(root: Path) -> Iterator[SourceFile | SetAside]:
     for folder, below, names in os.walk(root, onerror=_raise):
-        below.sort()
-        for name in [*below, *names]:
+        for name in sorted([*below, *names]):
             path = Path(folder) / name
             relative = _printable(path.relative_to(root).as_posix())
             if name in below:
