@@ -90,7 +90,7 @@ def noise(rate: int) -> Any:
     return np.random.default_rng(1).normal(0, 0.1, (CLIPS, rate)).astype(np.float32)
 
 
-def edgeops() -> dict[str, float]:
+def of_edgeops() -> dict[str, float]:
     """Our front ends, as training and the agent run them."""
     from edgeops.core.features.steps import apply_steps, make_step
 
@@ -105,7 +105,7 @@ def edgeops() -> dict[str, float]:
     }
 
 
-def tensorflow() -> dict[str, float]:
+def of_tensorflow() -> dict[str, float]:
     """The same of TensorFlow's signal module, compiled as a graph."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import tensorflow as tf
@@ -132,7 +132,7 @@ def tensorflow() -> dict[str, float]:
 if __name__ == "__main__":
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     if sys.argv[1:]:
-        print(json.dumps(edgeops() if sys.argv[1] == "edgeops" else tensorflow()))
+        print(json.dumps(of_edgeops() if sys.argv[1] == "edgeops" else of_tensorflow()))
     else:
         for row in rows():
             print(f"{row['name']:20} {row['value']:8.0f} {row['unit']}  {row['note']}; peer {row['peer']}")

@@ -31,6 +31,8 @@ from edgeops.core.codec import (  # noqa: E402
     fields_of,
 )
 from edgeops.core.errors import EdgeOpsError, ExitCode  # noqa: E402
+from edgeops.core.features.operations import OPERATIONS  # noqa: E402
+from edgeops.core.features.parameters import LIMIT, REQUIRED, Parameter  # noqa: E402
 from edgeops.core.lifecycle import LIFECYCLES, Lifecycle  # noqa: E402
 from edgeops.core.schema import WIRE_CLASSES  # noqa: E402
 from edgeops.core.signing import Role  # noqa: E402
@@ -79,6 +81,7 @@ def protocol() -> str:
         ),
         "roles": ", ".join(f"`{role.value}`" for role in Role),
         "messages": "\n\n".join(message(cls) for cls in WIRE_CLASSES),
+        "operations": "\n\n".join(operation(name) for name in OPERATIONS),
         "lifecycles": "\n\n".join(lifecycle(machine) for machine in LIFECYCLES),
     }
     text = (DOCS / "protocol.in.md").read_text()
@@ -97,6 +100,26 @@ def message(cls: type[Message]) -> str:
     return f"### {cls.__name__}\n\n{prose(cls.__doc__)}{standing}\n\n" + table(
         ("key", "field", "type", "required"), rows
     )
+
+
+def operation(name: str) -> str:
+    """The section of one preprocessing step."""
+    about, parameters = OPERATIONS[name].about, OPERATIONS[name].parameters
+    rows = (
+        (f"`{one.name}`", "required" if one.default is REQUIRED else f"`{one.default}`", span(one), one.about)
+        for one in parameters
+    )
+    listed = table(("parameter", "default", "values", "meaning"), rows) if parameters else "No parameters."
+    return f"### {name}\n\n{about[0].upper()}{about[1:]}.\n\n{listed}"
+
+
+def span(one: Parameter) -> str:
+    """What a step's parameter may be; an end of the range is left out where it is only what the wire can carry."""
+    if one.choices:
+        return " or ".join(f"`{choice}`" for choice in one.choices)
+    ends = [f"{end:,.10g}" for end in (one.low, one.high) if abs(end) != LIMIT]
+    kind = "whole" if one.whole else f"{' or '.join(map(str, one.many))} numbers" if one.many else "number"
+    return f"{kind}, {' to '.join(ends)}{' or more' if len(ends) == 1 else ''}" if ends else kind
 
 
 def words(kind: FieldKind) -> str:

@@ -62,7 +62,7 @@ def check(
 def _fix(report: "FitReport") -> str:
     if report.unsupported_ops:
         return "change the layers that become these operators; docs/guides/fit.md lists what runs"
-    if report.arena_bytes is None:
+    if report.arena_bytes is None or "cannot run it" in " ".join(report.reasons):
         return "train it, convert it again, and check the operators and types that it uses"
     return "make the model smaller, or choose a larger part: edgeops target list"
 
@@ -98,16 +98,19 @@ def _print_table(report: "FitReport") -> None:
         wanted = "-" if needed is None else size(needed)
         return {"resource": what, "needs": wanted, "has": size(has), "state": state, "how": how}
 
+    code = report.flash_bytes - report.model_bytes
     start = report.arena.start_bytes if report.arena else None
     rows = [
-        row("flash", report.flash_bytes, part.flash_bytes, f"estimated; model {size(report.model_bytes)}"),
-        row("arena", report.arena_bytes, part.arena_ram_bytes, report.arena_source, start),
-        row("RAM", report.ram_bytes, part.ram_bytes, "estimated; arena and program"),
+        row("flash", report.flash_bytes, part.flash_bytes, "estimated"),
+        row("arena", report.arena_bytes, part.arena_ram_bytes, _how(report.arena_source), start),
+        row("RAM", report.ram_bytes, part.ram_bytes, "estimated"),
     ]
     facts = {
         "target": f"{part.name}: {part.variant}, {part.core}, {part.mhz} MHz, runtime {part.runtime}",
         "work": f"{report.macs:,} MACs, {report.parameters:,} parameters",
         "operators": ", ".join(f"{count} {name}" for name, count in report.ops.items()),
+        "flash": f"model {size(report.model_bytes)}, the runtime's code {size(code)}",
+        "arena": report.arena_source,
     }
     print_facts(facts, Format.TABLE)
     print()
@@ -123,6 +126,11 @@ def _print_table(report: "FitReport") -> None:
         say(f"with CMSIS-NN kernels the arena may take {report.cmsis_nn_scratch_bytes:,} bytes more")
     if report.fits:
         say(f"it fits {part.name}")
+
+
+def _how(source: str) -> str:
+    """The first word of how the arena was found, or ``-`` where it could not be."""
+    return "-" if source.startswith("not") else source.split()[0].rstrip(",")
 
 
 def _ms(value: float) -> str:

@@ -60,10 +60,14 @@ def _tiles(row: DatasetVersion, facts: dict[str, Any]) -> list[tuple[str, str, s
         ("Kind", row.kind, f"{shape}, {facts['dtype']}"),
         (
             "Values",
-            f"{facts['values']['minimum']:.4g} to {facts['values']['maximum']:.4g}",
+            f"{facts['values']['minimum']:,.5g} to {facts['values']['maximum']:,.5g}",
             f"mean {facts['values']['mean']:.4g}",
         ),
-        ("Set aside", f"{len(row.quarantined):,}", "files or items that are not used; see below"),
+        (
+            "Set aside",
+            f"{len(row.quarantined):,}",
+            "not used; see below" if row.quarantined else "all is used",
+        ),
     ]
     if "durations" in facts:
         spans = facts["durations"]

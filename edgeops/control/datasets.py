@@ -84,11 +84,7 @@ def _ingest(
     last = rows[-1] if rows else None
     base = load(workspace.root / last.folder) if last is not None else None
     terms = _inherited(terms or Terms(), last, request.group)
-    request = dataclasses.replace(
-        request,
-        group=terms.group,
-        channels=base.item_shape[-1] if base is not None and len(base.item_shape) == 3 else request.channels,
-    )
+    request = dataclasses.replace(request, group=terms.group, channels=_channels(base))
     reader, aside = open_source(source, request)
     version = last.version + 1 if last is not None else 1
     target = workspace.dataset_folder(name, version)
@@ -154,8 +150,12 @@ def _register(
         parent_id=parent_id,
         created_at=time.time(),
     )
-    with workspace.registry.session() as session:
-        session.add(row)
+    try:
+        with workspace.registry.session() as session:
+            session.add(row)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
     return row
 
 
@@ -168,6 +168,13 @@ def _inherited(terms: Terms, last: DatasetVersion | None, group: str) -> Terms:
     return dataclasses.replace(
         terms, shares=shares, group=terms.group or group or str(before.get("group", ""))
     )
+
+
+def _channels(base: Dataset | None) -> int:
+    """Of the images that are there; 0 where there are none."""
+    if base is None or base.kind != "image":
+        return 0
+    return base.item_shape[2] if len(base.item_shape) == 3 else 1
 
 
 def _recorded(terms: Terms) -> dict[str, Any]:

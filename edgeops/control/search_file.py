@@ -49,9 +49,9 @@ def open_search(
     with exclusive(path.with_suffix(".held"), "search"):
         # the lock above is ours, so a link that is left is of a process that is no more
         path.with_name(f"{path.name}.lock").unlink(missing_ok=True)
-        _cut_half_line(path)
         journal = optuna.storages.journal
         try:
+            _cut_half_line(path)
             storage = optuna.storages.JournalStorage(journal.JournalFileBackend(str(path)))
             study = optuna.create_study(
                 storage=storage,
@@ -81,16 +81,24 @@ def _load_optuna() -> Any:
 
 
 def _cut_half_line(path: Path) -> None:
-    if path.is_file():
-        content = path.read_bytes()
-        end = content.rfind(b"\n") + 1
-        if end < len(content):
-            with path.open("r+b") as file:
-                file.truncate(end)
+    """Take off what was not written to its end; raises ``ValueError`` where a whole line is none of a journal."""
+    if not path.is_file():
+        return
+    content = path.read_bytes()
+    end = content.rfind(b"\n") + 1
+    for line in content[:end].splitlines():
+        entry = json.loads(line)
+        if not isinstance(entry, dict) or "op_code" not in entry:
+            raise ValueError(f"it holds {line[:40]!r}")
+    if end < len(content):
+        with path.open("r+b") as file:
+            file.truncate(end)
 
 
 class SearchFile:
     """Ask for a trial's values, tell what was found. One process at a time has it open: see ``open_search``.
+
+    Trials are numbered from 1; one that was interrupted leaves a gap.
 
     What is drawn depends on the seed, the trials before and their figures only: a search that was interrupted
     goes on as it would have gone on.
@@ -133,7 +141,7 @@ class SearchFile:
         # a sampler of its own for each trial, or the first ones after an interruption would be drawn again
         self._study.sampler = TPESampler(seed=(self._seed * _SEED_STEP + drawn) % 2**32)
         trial = self._study.ask(self._distributions)
-        return trial.number, dict(trial.params)
+        return trial.number + 1, dict(trial.params)
 
     def known(self, values: Values) -> FoundTrial | None:
         """A finished trial of the same values, if there is one: it need not be done twice."""
@@ -152,7 +160,7 @@ class SearchFile:
         from optuna.trial import TrialState
 
         self._trial(number).set_user_attr(_ERROR, why)
-        return _found(self._study.tell(number, state=TrialState.FAIL))
+        return _found(self._study.tell(number - 1, state=TrialState.FAIL))
 
     def release(self, *, repeat: bool) -> None:
         """Take out what is still running, because its process is no more; it will be asked for again.
@@ -164,17 +172,17 @@ class SearchFile:
         for trial in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             attempt = int(trial.user_attrs.get(_ATTEMPT, 1))
             if _FIGURES in trial.user_attrs:
-                self._end(trial.number, TrialFigures.from_dict(trial.user_attrs[_FIGURES]))
+                self._end(trial.number + 1, TrialFigures.from_dict(trial.user_attrs[_FIGURES]))
             elif _ERROR in trial.user_attrs:
                 self._study.tell(trial.number, state=TrialState.FAIL)
             elif attempt >= _MAX_ATTEMPTS and not repeat:
-                self.fail(trial.number, f"its worker process ended {attempt} times")
+                self.fail(trial.number + 1, f"its worker process ended {attempt} times")
             else:
                 # one that was not drawn to the end is drawn anew
                 if trial.params.keys() == self._distributions.keys():
                     again = attempt if repeat else attempt + 1
                     self._study.enqueue_trial(dict(trial.params), user_attrs={_ATTEMPT: again})
-                self._trial(trial.number).set_user_attr(_INTERRUPTED, True)
+                self._trial(trial.number + 1).set_user_attr(_INTERRUPTED, True)
                 self._study.tell(trial.number, state=TrialState.FAIL)
 
     def _end(self, number: int, figures: TrialFigures) -> FoundTrial:
@@ -185,14 +193,14 @@ class SearchFile:
         if not trial.constraints:
             trial.set_constraint("fit", figures.violation)
         if not figures.feasible:
-            return _found(self._study.tell(number, state=TrialState.PRUNED))
+            return _found(self._study.tell(number - 1, state=TrialState.PRUNED))
         assert figures.quality is not None and figures.fit is not None
-        return _found(self._study.tell(number, (figures.quality, float(figures.fit.arena_bytes or 0))))
+        return _found(self._study.tell(number - 1, (figures.quality, float(figures.fit.arena_bytes or 0))))
 
     def _trial(self, number: int) -> Any:
         from optuna.trial import Trial
 
-        return Trial(self._study, self._study.get_trials(deepcopy=False)[number]._trial_id)
+        return Trial(self._study, self._study.get_trials(deepcopy=False)[number - 1]._trial_id)
 
     def _finished(self) -> list[FrozenTrial]:
         every = self._study.get_trials(deepcopy=False)
@@ -216,7 +224,7 @@ def _require_same(path: Path, kept: Mapping[str, Any], wanted: Mapping[str, Any]
 def _found(trial: FrozenTrial) -> FoundTrial:
     figures = trial.user_attrs.get(_FIGURES)
     return FoundTrial(
-        trial.number,
+        trial.number + 1,
         trial.params,
         None if figures is None else TrialFigures.from_dict(figures),
         str(trial.user_attrs.get(_ERROR, "")),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from typing import Any
 
@@ -12,7 +13,7 @@ from edgeops.data.recordings import Recordings
 from edgeops.data.splitting import Part
 
 MOST_VALUES = 50
-_BLOCK_ITEMS = 256
+_BLOCK_BYTES = 1 << 24
 _PERCENTILES = {"minimum": 0, "median": 50, "maximum": 100}
 
 
@@ -72,8 +73,10 @@ def _ranges(dataset: Dataset) -> dict[str, Any]:
     low, high = np.full(columns, np.inf), np.full(columns, -np.inf)
     total, count = np.zeros(columns), 0
     ragged = isinstance(dataset.inputs, Recordings)
-    for start in range(0, len(dataset), _BLOCK_ITEMS):
-        block = dataset.inputs[start : start + _BLOCK_ITEMS]
+    size = math.prod(dataset.item_shape) * dataset.inputs.dtype.itemsize
+    step = 1 if ragged else max(1, _BLOCK_BYTES // max(1, size))
+    for start in range(0, len(dataset), step):
+        block = dataset.inputs[start : start + step]
         for rows in block if ragged else [block]:
             flat = np.asarray(rows).reshape(-1, columns)
             low, high = np.minimum(low, flat.min(axis=0)), np.maximum(high, flat.max(axis=0))

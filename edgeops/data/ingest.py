@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,12 +62,14 @@ def ingest(
     """
     check_dataset_name(name)
     terms = terms or Terms()
+    if base is not None:
+        _refuse_other_kind(reader, base, terms)
     with Spool(folder.parent) as spool:
         found = gather(reader, spool, aside, progress)
         set_aside_repetitions(found, base, terms)
         refuse_if_too_many(found, terms, name)
         if base is not None:
-            _refuse_contradiction(reader, found, base, terms)
+            _refuse_other_values(reader, found, base)
         known = set(base.index.digests) if base is not None else set()
         came = sum(digest not in known for digest in found.lines)
         told = (came, len(found.lines) - came, tuple(sorted(found.aside, key=lambda bad: bad.file)))
@@ -79,34 +82,45 @@ def ingest(
         return Ingested(index, *told)
 
 
-def _refuse_contradiction(reader: Reader, found: Gathered, base: Dataset, terms: Terms) -> None:
+def _refuse_other_kind(reader: Reader, base: Dataset, terms: Terms) -> None:
+    """What can be known to contradict ``base`` before anything is read."""
     described = f"{base.name}@{base.version}"
-    shape = next(iter(found.lines.values())).shape if found.lines else ()
-    ragged = base.item_shape[:1] == (-1,)
-    if found.lines and (shape[1:] if ragged else shape) != (
-        base.item_shape[1:] if ragged else base.item_shape
-    ):
-        known = "x".join("samples" if size == -1 else str(size) for size in base.item_shape)
-        raise DataError(
-            f"the new items have shape {'x'.join(map(str, shape))}; those of {described} have {known}",
-            fix=f"give --size {known.rpartition('x')[0]}"
-            if base.kind == "image"
-            else "add them under another name",
-        )
     if reader.kind != base.kind:
         raise DataError(
             f"{described} holds {base.kind} data, not {reader.kind}", fix="add it under another name"
-        )
-    if reader.sample_rate_hz != base.sample_rate_hz:
-        raise DataError(
-            f"{described} has {base.sample_rate_hz:g} Hz, the new items {reader.sample_rate_hz:g} Hz",
-            fix=f"resample them: --sample-rate {base.sample_rate_hz:g}",
         )
     if bool(terms.group) != bool(base.groups):
         raise DataError(
             f"{described} is {'' if base.groups else 'not '}split by group",
             fix="give the same --group" if base.groups else "leave out --group, or add it under another name",
         )
+
+
+def _refuse_other_values(reader: Reader, found: Gathered, base: Dataset) -> None:
+    """Another shape or sample rate than that of ``base``."""
+    described = f"{base.name}@{base.version}"
+    ragged = base.item_shape[:1] == (-1,)
+    for line in itertools.islice(found.lines.values(), 1):  # all have one shape
+        plain = _plain(line.shape[1:] if ragged else line.shape)
+        if plain != _plain(base.item_shape[1:] if ragged else base.item_shape):
+            known = "x".join("samples" if size == -1 else str(size) for size in base.item_shape)
+            image = base.kind == "image" and line.shape[2:] == base.item_shape[2:]
+            raise DataError(
+                f"the new items have shape {'x'.join(map(str, line.shape))}; those of {described} have {known}",
+                fix=f"give --size {known.rpartition('x')[0]}" if image else "add them under another name",
+            )
+    if reader.sample_rate_hz != base.sample_rate_hz:
+        raise DataError(
+            f"{described} has {base.sample_rate_hz:g} Hz, the new items {reader.sample_rate_hz:g} Hz",
+            fix=f"resample them: --sample-rate {base.sample_rate_hz:g}"
+            if base.sample_rate_hz
+            else "add them under another name",
+        )
+
+
+def _plain(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Without the channel of a grey image, which makes no difference to what an item is."""
+    return shape[:-1] if len(shape) == 3 and shape[-1] == 1 else shape
 
 
 def _index(
@@ -129,7 +143,7 @@ def _index(
         targets = np.concatenate([kept.targets, targets])
     parts = _parts(found, digests, targets, origins, groups, base, terms)
     ragged = reader.kind in RAGGED
-    shape = lines[0].shape if lines else (base.item_shape if base is not None else ())
+    shape = base.item_shape if base is not None else lines[0].shape
     lengths = [*(kept.lengths.tolist() if kept else ()), *(line.shape[0] for line in lines if ragged)]
     dtypes = {found.dtype, *([kept.dtype] if kept else [])}
     files = (*(kept.files or ("",) * len(old) if kept else ()), *(line.item.file for line in lines))
@@ -232,9 +246,8 @@ def _parts(
             )
     source = np.array([origin == SOURCE_ORIGIN for origin in origins])
     codes = np.array([0 if part is None else int(part) for part in known], np.uint8)
-    rows = np.flatnonzero(
-        source
-    ).tolist()  # captured items have parts of their own, which are no quota's business
+    # captured items have parts of their own, which are no quota's business
+    rows = np.flatnonzero(source).tolist()
     codes[rows] = assign(
         [digests[row] for row in rows],
         targets[rows],
@@ -253,6 +266,7 @@ def _values(index: Index, found: Gathered, spool: Spool, base: Dataset | None) -
     for digest in index.digests:
         line = found.lines.get(digest)
         if line is not None:
-            yield spool.read(line.place, line.shape, dtype)
+            values = spool.read(line.place, line.shape, dtype)
+            yield values if index.ragged else values.reshape(index.item_shape)
         elif base is not None:
             yield np.asarray(base.inputs[where[digest]])

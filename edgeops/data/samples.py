@@ -32,10 +32,12 @@ class Sample:
 
 
 def samples(dataset: Dataset, per_class: int) -> list[Sample]:
-    """Up to ``per_class`` items of each label, the first by digest, which is a fair draw; read one at a time."""
+    """Up to ``per_class`` items of each label, evenly spaced by digest, so of all parts; read one at a time."""
     found = []
     for target, label in enumerate(dataset.labels):
-        for row in np.flatnonzero(dataset.targets == target)[:per_class].tolist():
+        rows = np.flatnonzero(dataset.targets == target)
+        chosen = np.unique(np.linspace(0, len(rows) - 1, min(len(rows), per_class)).astype(np.intp))
+        for row in rows[chosen].tolist():
             part = Part(int(dataset.parts[row])).label
             name = (dataset.files[row] if dataset.files else "") or dataset.index.digests[row].hex()[:12]
             values = np.asarray(dataset.inputs[row])

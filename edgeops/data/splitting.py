@@ -107,10 +107,10 @@ def assign(
     choices: dict[bytes | str, tuple[Part, ...]] = {}
     for key, rows in units.items():
         parts = {known[row] for row in rows if known} - {None}
-        allowed = {among[row] or every for row in rows} if among else {every}
+        allowed = {among[row] or every for row in rows if not known or known[row] is None} if among else set()
         if len(parts) > 1 or len(allowed) > 1:
             raise _torn(key)
-        (choices[key],) = allowed
+        choices[key] = next(iter(allowed), every)
         if parts:
             settled[key] = next(part for part in parts if part is not None)
     if groups:

@@ -54,9 +54,10 @@ def pareto_picture(title: str, measure: str, points: Sequence[Point], left_out: 
         x, y = frame.x(point.arena_bytes), frame.y(point.quality)
         third = _third(limits, point.latency_ms)
         parts.append(_mark(third, x, y, 7.0 if point.on_front else 4.0, _tip(point, measure)))
-        if point.on_front:
+        if point.on_front:  # what is above it and to its left is empty
             parts.append(
-                f'<text x="{x + 10:.1f}" y="{y + 16:.1f}" font-weight="600">{escape(point.label)}</text>'
+                f'<text x="{x - 8:.1f}" y="{y - 9:.1f}" text-anchor="end" font-weight="600">'
+                f"{escape(point.label)}</text>"
             )
     if not points:
         middle = (_LEFT + _WIDTH - _RIGHT) / 2

@@ -15,7 +15,7 @@ from edgeops.targets.flash import runtime_code_bytes
 from edgeops.targets.flatbuffer import read_graph
 from edgeops.targets.graph import Graph
 from edgeops.targets.latency import RUNTIME_KERNELS, LatencyRange, estimate
-from edgeops.targets.measure import RuntimeRefuses, measure_allocations
+from edgeops.targets.measure import RuntimeRefuses, measure_allocations, with_usual_scales
 from edgeops.targets.operators import MICRO_OPERATORS, is_custom
 from edgeops.targets.ops import operator_counts, parameter_count, work_of
 
@@ -145,12 +145,21 @@ def check_fit(model: bytes, target: Target, runtime: str | None = None) -> FitRe
 
 @lru_cache(maxsize=4)
 def _measured(model: bytes) -> tuple[Arena | None, str | None]:
-    """The arena, or why the runtime refuses; kept, since one model is checked against several targets."""
+    """The arena, and why the runtime refuses; kept, since one model is checked against several targets.
+
+    Both, where it aborts on a softmax alone: what it would allocate is known then, and that it aborts too.
+    """
     graph = read_graph(model)
     try:
         return on_device(measure_allocations(model, graph), graph), None
     except RuntimeRefuses as error:
-        return None, str(error)
+        why, copy = str(error), with_usual_scales(model, graph)
+    if copy is None:
+        return None, why
+    try:
+        return on_device(measure_allocations(copy, graph), graph), why
+    except RuntimeRefuses:
+        return None, why
 
 
 def _check_runtime(target: Target, runtime: str | None) -> None:

@@ -125,7 +125,7 @@ class _Reader:
             raise _Damaged(f"tensor {name!r} has type {kind}, which the schema does not know")
         if buffer >= len(buffers):
             raise _Damaged(f"tensor {name!r} has buffer {buffer} of {len(buffers)}")
-        scales, scale = 0, 0.0
+        scales, scale, start = 0, 0.0, 0
         if 4 in table.fields:
             quantization = self._table(self._offset(table.fields[4]))
             start, scales = self._vector(quantization, 2, 4)
@@ -135,7 +135,7 @@ class _Reader:
         held, needed = buffers[buffer], (math.prod(shape) * bits + 7) // 8
         if held and dtype != "string" and held < needed:
             raise _Damaged(f"tensor {name!r} needs {needed} bytes of data; its buffer has {held}")
-        return Tensor(name, shape, dtype, held, scales, scale, bool(self._scalar(table, 5, _U8)))
+        return Tensor(name, shape, dtype, held, scales, scale, start, bool(self._scalar(table, 5, _U8)))
 
     def _indices(self, table: _Table, slot: int, lowest: int, end: int) -> tuple[int, ...]:
         indices = self._integers(table, slot)

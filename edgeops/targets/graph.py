@@ -41,7 +41,7 @@ class Tensor:
     """One tensor: ``constant_bytes`` is the size of its data in the file, 0 for an activation.
 
     ``shape`` is that of one inference. ``scales`` counts the quantization scales (0 none, 1 per tensor, more
-    per channel), and ``scale`` is the first of them, 0.0 where there is none.
+    per channel), ``scale`` is the first of them, 0.0 where there is none, and ``scale_at`` its place in the file.
     """
 
     name: str
@@ -50,6 +50,7 @@ class Tensor:
     constant_bytes: int
     scales: int
     scale: float
+    scale_at: int
     is_variable: bool
 
     @property

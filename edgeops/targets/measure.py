@@ -11,13 +11,14 @@ import json
 import os
 import re
 import signal
+import struct
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from edgeops.core.errors import MissingExtra
-from edgeops.targets.graph import Graph
+from edgeops.targets.graph import Graph, Tensor
 
 PROBE = Path(__file__).with_name("probe.py")
 FIRST_ARENA = 1 << 20
@@ -28,6 +29,7 @@ BASE_MEMORY = 1 << 31
 
 # below this scale the softmax kernel's integer multiplier would be smaller than one, and it aborts
 SMALLEST_SOFTMAX_SCALE = 2.0**-26
+USUAL_SCALE = 1 / 16
 
 _FIGURES = {
     "total": re.compile(r"Arena allocation total (\d+) bytes"),
@@ -119,13 +121,36 @@ def _probe(
 
 
 def _likely_cause(graph: Graph) -> str:
-    for subgraph in graph.subgraphs:
-        for operator in subgraph.operators:
-            if operator.name == "SOFTMAX" and operator.inputs and operator.inputs[0] >= 0:
-                scale = subgraph.tensors[operator.inputs[0]].scale
-                if 0 < scale < SMALLEST_SOFTMAX_SCALE:
-                    return f": a softmax reads values of scale {scale:.2g}; the model looks untrained"
-    return ""
+    vanishing = _vanishing(graph)
+    if not vanishing:
+        return ""
+    return f": a softmax reads values of scale {vanishing[0].scale:.2g}; the model looks untrained"
+
+
+def with_usual_scales(model: bytes, graph: Graph) -> bytes | None:
+    """A copy of the model that the interpreter does not abort on, to be measured in its place.
+
+    Where a softmax reads values of a vanishing scale, that scale is replaced by a usual one. Nothing that is
+    allocated depends on a scale. None where no softmax does.
+    """
+    vanishing = _vanishing(graph)
+    if not vanishing:
+        return None
+    copy = bytearray(model)
+    for tensor in vanishing:
+        struct.pack_into("<f", copy, tensor.scale_at, USUAL_SCALE)
+    return bytes(copy)
+
+
+def _vanishing(graph: Graph) -> list[Tensor]:
+    """The inputs of softmax operators whose scale makes the kernel abort."""
+    return [
+        tensor
+        for subgraph in graph.subgraphs
+        for operator in subgraph.operators
+        if operator.name == "SOFTMAX" and operator.inputs and operator.inputs[0] >= 0
+        if 0 < (tensor := subgraph.tensors[operator.inputs[0]]).scale < SMALLEST_SOFTMAX_SCALE
+    ]
 
 
 def _sentence(printed: str) -> str:

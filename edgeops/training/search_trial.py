@@ -9,7 +9,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -122,7 +122,8 @@ class TrialJob:
 def run_trial(job: TrialJob, check: Check, values: Values) -> TrialFigures:
     """Build, check and, if it fits, train, quantize and judge on the validation part; never on the test part.
 
-    The fit is checked before the training, and again with the trained model, whose figures are given. Raises
+    The fit, on the target and within the recipe's own ``gates.max_artifact_bytes``, is checked before the
+    training, and again with the trained model, whose figures are given. Raises
     ``DataError`` where a part of the dataset is empty and ``MissingExtra``; a recipe that the values make
     unbuildable is no error but an answer.
     """
@@ -135,13 +136,13 @@ def run_trial(job: TrialJob, check: Check, values: Values) -> TrialFigures:
         try:
             recipe = recipe_with(job.source, job.document, job.space, values, job.epochs)
             data = _prepared(recipe, job.dataset)
-            fit = check(_untrained(recipe, data, job.seed))
+            fit = _checked(recipe, check, _untrained(recipe, data, job.seed))
         except ConfigError as error:
             return found(None, (error.message,), None)
         if not fit.fits:
             return found(fit, fit.reasons, None)
         tflite = _trained(recipe, data, job.seed)
-        fit = check(tflite)
+        fit = _checked(recipe, check, tflite)
         return found(fit, fit.reasons, validation_quality(recipe, tflite, *data.part(Part.VALIDATION)))
 
 
@@ -159,6 +160,16 @@ def validation_quality(recipe: Recipe, tflite: bytes, x: Float32, y: Any) -> flo
     error = float(np.mean((restored.reshape(x.shape).astype(np.float64) - x) ** 2))
     variance = float(x.var(axis=0, dtype=np.float64).mean())
     return 1.0 - error / variance if variance else 0.0
+
+
+def _checked(recipe: Recipe, check: Check, tflite: bytes) -> TargetFit:
+    """The target's answer, and the recipe's own limit of the model's size, which its gate would hold it to."""
+    fit, limit = check(tflite), recipe.gates.max_artifact_bytes
+    if len(tflite) <= limit:
+        return fit
+    why = f"the model has {len(tflite)} bytes; gates.max_artifact_bytes is {limit}"
+    share = max(fit.share or 0.0, len(tflite) / limit)
+    return replace(fit, fits=False, reasons=(*fit.reasons, why), share=share)
 
 
 def _untrained(recipe: Recipe, data: Prepared, seed: int) -> bytes:

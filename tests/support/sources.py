@@ -30,9 +30,10 @@ def wav(
     return path
 
 
-def speech(root: Path, per_speaker: int = 5, speakers: tuple[str, ...] = ("ann", "bob")) -> Path:
+def speech(
+    root: Path, per_speaker: int = 5, speakers: tuple[str, ...] = ("ann", "bob"), seed: int = 0
+) -> Path:
     """``<word>/<speaker>_nohash_<take>.wav``, two words."""
-    seed = 0
     for word in ("no", "yes"):
         for speaker in speakers:
             for take in range(per_speaker):

@@ -125,7 +125,8 @@ def guide_rows() -> list[str]:
     for result, estimated in leave_one_out():
         if result.model == MODELS[0]:
             rows.append(f"| {result.core}, {result.mhz} MHz, `{result.kernels}` |")
-        rows[-1] += f" {result.ms:g} → {estimated:.3g} |"
+        rounded = f"{estimated:.0f}" if estimated >= 100 else f"{estimated:.3g}"
+        rows[-1] += f" {result.ms:g} → {rounded} |"
     return rows
 
 

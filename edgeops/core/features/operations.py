@@ -56,7 +56,7 @@ class Operation:
 
     def invertible(self, parameters: Named) -> bool:
         """Whether ``undo`` can give the values back."""
-        return self.inverse is not None and parameters.get("factor") != 0
+        return self.inverse is not None and parameters.get("factor") != 0  # nothing is left of x * 0
 
     def undo(self, parameters: Named, values: Float32) -> Float32:
         """The inverse of ``apply``; raises ``InputError`` where there is none."""
@@ -121,7 +121,7 @@ def _per_channel(name: str, low: float) -> Parameter:
 OPERATIONS: Mapping[str, Operation] = MappingProxyType(
     {
         "scale": Operation(
-            "x * factor + offset",
+            "multiply and add: x * factor + offset, for values of any shape",
             (
                 Parameter("factor", about="what values are multiplied with"),
                 Parameter("offset", 0.0, about="what is added then"),
@@ -142,7 +142,7 @@ OPERATIONS: Mapping[str, Operation] = MappingProxyType(
             "an RGB image to its luma (ITU-R BT.601)", (), image.grey, image.grey_shape, stackable=True
         ),
         "normalise": Operation(
-            "(x - mean) / deviation, per channel",
+            "(x - mean) / deviation, per channel (the last axis)",
             (_per_channel("mean", -9e9), _per_channel("deviation", _SMALL)),
             image.normalise,
             image.normalise_shape,
@@ -176,13 +176,13 @@ OPERATIONS: Mapping[str, Operation] = MappingProxyType(
             series.series_shape,
         ),
         "standardise": Operation(
-            "(x - mean) / deviation of the window itself",
+            "(x - mean) / deviation, both of the window itself",
             (_per(series.CHANNEL), _FLOOR),
             series.standardise,
             series.series_shape,
         ),
         "rms_scale": Operation(
-            "x / root mean square of the window itself",
+            "divide by the root mean square of the window itself",
             (_per(series.WINDOW), _FLOOR),
             series.rms_scale,
             series.series_shape,

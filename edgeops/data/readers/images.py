@@ -51,7 +51,7 @@ class ImageReader:
         self._pillow: Any = required("PIL.Image", "images")
         self._turn: Any = required("PIL.ImageOps", "images").exif_transpose
         self._tree, self._request = tree, request
-        self.total, self.done = 2 * len(tree.files), 0
+        self.total, self.done = len(tree.files), 0
         self.sample_rate_hz = 0.0
         self.notes: list[str] = []
 
@@ -61,12 +61,13 @@ class ImageReader:
         modes: Counter[str] = Counter()
         entries = place(self._tree.files, self._request.pattern, SUFFIXES, WANTED)
         for entry in entries:
-            self.done += 1
             if isinstance(entry, SetAside):
+                self.done += 1
                 yield entry
                 continue
             header = self._header(entry)
             if isinstance(header, str):
+                self.done += 1
                 yield SetAside(entry.file.name, header)
                 continue
             sizes[header[0]] += 1

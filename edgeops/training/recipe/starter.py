@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-STEPS_WANTED = 3000
+STEPS_WANTED = 1500
 BATCH = 32
 _LOUDEST = 32768
 _MFCC_FRAMES = 49
@@ -33,7 +33,7 @@ def starter_recipe(facts: DataFacts) -> str:
     """The text of ``recipe.toml``; deterministic, and valid by construction for any dataset that trains."""
     window, steps, architecture, augmentation = _STARTERS[facts.kind](facts)
     rounds = 2 if "originals = true" in augmentation else 1
-    epochs = min(max(STEPS_WANTED * BATCH // max(facts.train_items * rounds, 1), 12), 120)
+    epochs = min(max(STEPS_WANTED * BATCH // max(facts.train_items * rounds, 1), 10), 80)
     floor = min(facts.largest_share + 0.1, 0.95)
     lines = [
         f"# Made by edgeops train for the dataset {facts.name}; change what you know better.",
