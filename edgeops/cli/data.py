@@ -103,7 +103,7 @@ def add(
     if not added.new:
         say(f"{row.name}@{row.version} has this content already; nothing was added")
     elif row.parent_id is not None:
-        say(f"{row.name}@{row.version}: {added.came:,} items came, {added.known:,} were there already")
+        say(f"{row.name}@{row.version}: {added.came:,} came, {added.known:,} there already")
     facts = _facts(row)
     if form is Format.TABLE:
         _say_aside(added.quarantined, f"{row.name}@{row.version}")

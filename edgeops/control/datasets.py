@@ -14,6 +14,7 @@ from sqlmodel import col, select
 from edgeops.control.workspace import Workspace
 from edgeops.core.topics import check_name
 from edgeops.data.dataset import Dataset, load, save
+from edgeops.data.describe import remarks
 from edgeops.data.gather import Progress, Terms
 from edgeops.data.index import Index
 from edgeops.data.ingest import ingest
@@ -90,7 +91,8 @@ def _ingest(
     target = workspace.dataset_folder(name, version)
     done = ingest(reader, target, name, version, aside=aside, base=base, terms=terms, progress=progress)
     quarantined = [[bad.file, bad.reason] for bad in done.quarantined]
-    found = (done.came, done.known, quarantined, list(reader.notes))
+    notes = [*reader.notes, *(remarks(done.index, terms.shares) if done.index is not None else ())]
+    found = (done.came, done.known, quarantined, notes)
     if done.index is None:
         assert last is not None  # without a base, all that is usable is new
         return Addition(last, False, *found)
@@ -105,7 +107,7 @@ def _ingest(
         quarantined=quarantined,
         source=source if source.startswith("sklearn:") else Path(source).name,
         split=_recorded(terms),
-        notes=list(reader.notes),
+        notes=notes,
     )
     return Addition(row, True, *found)
 

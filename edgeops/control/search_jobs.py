@@ -233,6 +233,7 @@ def fit_on(target: Target, tflite: bytes) -> TargetFit:
         macs=report.macs,
         latency_ms=(latency["low"], latency["high"]) if {"low", "high"} <= latency.keys() else None,
         share=None if report.arena_bytes is None else max(shares),
+        undecided=report.arena_bytes is None and not report.unsupported_ops and len(report.reasons) == 1,
     )
 
 

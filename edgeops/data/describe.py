@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from edgeops.data.dataset import Dataset
+from edgeops.data.index import Index
+from edgeops.data.readers.entry import counted
 from edgeops.data.recordings import Recordings
 from edgeops.data.splitting import Part
 
 MOST_VALUES = 50
 _BLOCK_BYTES = 1 << 24
+_FAR = 0.05
 _PERCENTILES = {"minimum": 0, "median": 50, "maximum": 100}
 
 
@@ -48,6 +52,25 @@ def describe(dataset: Dataset) -> dict[str, Any]:
         }
     facts["slices"] = {name: _counted(values) for name, values in dataset.slices.items()}
     return facts
+
+
+def remarks(index: Index, shares: Mapping[Part, float]) -> list[str]:
+    """What a person should know about a split: parts far from their shares, classes that a part lacks."""
+    said = []
+    wanted = [part for part in shares if shares[part] > 0]
+    sizes = {part: int((index.parts == part).sum()) for part in Part}
+    total = sum(sizes[part] for part in shares) or 1
+    if index.groups and max(abs(sizes[part] / total - shares[part]) for part in wanted) > _FAR:
+        found = "/".join(f"{100 * sizes[part] / total:.0f}" for part in shares)
+        asked = "/".join(f"{100 * shares[part]:.0f}" for part in shares)
+        number = len(set(index.groups) - {""})
+        said.append(f"{number:,} groups make parts of {found} percent instead of {asked}")
+    for target, label in enumerate(index.labels):
+        mine = index.parts[index.targets == target]
+        lacking = [part.label for part in wanted if sizes[part] and not (mine == part).any()]
+        if lacking and len(mine):
+            said.append(f"{label!r} ({counted(len(mine), 'item')}) is not in {', '.join(lacking)}")
+    return said
 
 
 def _counted(values: tuple[str, ...]) -> dict[str, int] | int:

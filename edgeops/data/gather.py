@@ -11,7 +11,7 @@ import numpy as np
 from edgeops.core.errors import DataError
 from edgeops.data.dataset import Dataset
 from edgeops.data.items import CONFLICTING, DUPLICATE, MAX_QUARANTINED_SHARE, NOT_FINITE, item_digest
-from edgeops.data.readers.entry import HARMLESS, Item, Reader, SetAside
+from edgeops.data.readers.entry import HARMLESS, Item, Reader, SetAside, counted
 from edgeops.data.splitting import SHARES, Part
 from edgeops.data.spool import Spool
 
@@ -107,7 +107,7 @@ def set_aside_repetitions(found: Gathered, base: Dataset | None, terms: Terms) -
     if torn:
         pairs = sorted(sorted(found.parts[digest].values()) for digest in torn)
         raise DataError(
-            f"{len(torn):,} items stand on both sides of the split that the folders make, such as "
+            f"the split that the folders make has {counted(len(torn), 'item')} on both sides, such as "
             f"{pairs[0][0]} and {pairs[0][1]}",
             fix="remove one of each, or give a folder without train and test: it is split without leaks",
             duplicates=pairs,

@@ -31,8 +31,8 @@ from edgeops.training.schema import Source
 from edgeops.training.scoring import int8_scorer
 from edgeops.training.search_space import Dimension, Values, recipe_with
 
-# of the untrained model: its ranges do not matter, its tensors do
-_EXAMPLES = 8
+# that the untrained model sees: its ranges hardly matter, its tensors do
+_EXAMPLES = 32
 _SEED_SPAN = 2**32
 
 # seeds, TensorFlow's session and its output are the process's: in a worker of several threads, one at a time
@@ -44,6 +44,7 @@ class TargetFit:
     """Whether a model fits a target, and what it takes there: bytes, and milliseconds from low to high.
 
     ``share``: the largest of what it takes of flash and RAM, 1 for all of it; None where it cannot run there.
+    ``undecided``: it could not be measured with these weights, and may be with others.
     """
 
     fits: bool
@@ -53,6 +54,7 @@ class TargetFit:
     macs: int
     latency_ms: tuple[float, float] | None
     share: float | None
+    undecided: bool = False
 
 
 Check = Callable[[bytes], TargetFit]
@@ -139,11 +141,13 @@ def run_trial(job: TrialJob, check: Check, values: Values) -> TrialFigures:
             fit = _checked(recipe, check, _untrained(recipe, data, job.seed))
         except ConfigError as error:
             return found(None, (error.message,), None)
-        if not fit.fits:
+        if not fit.fits and not fit.undecided:
             return found(fit, fit.reasons, None)
         tflite = _trained(recipe, data, job.seed)
         fit = _checked(recipe, check, tflite)
-        return found(fit, fit.reasons, validation_quality(recipe, tflite, *data.part(Part.VALIDATION)))
+        if not fit.fits:
+            return found(fit, fit.reasons, None)
+        return found(fit, (), validation_quality(recipe, tflite, *data.part(Part.VALIDATION)))
 
 
 def validation_quality(recipe: Recipe, tflite: bytes, x: Float32, y: Any) -> float:
@@ -169,7 +173,7 @@ def _checked(recipe: Recipe, check: Check, tflite: bytes) -> TargetFit:
         return fit
     why = f"the model has {len(tflite)} bytes; gates.max_artifact_bytes is {limit}"
     share = max(fit.share or 0.0, len(tflite) / limit)
-    return replace(fit, fits=False, reasons=(*fit.reasons, why), share=share)
+    return replace(fit, fits=False, reasons=(*fit.reasons, why), share=share, undecided=False)
 
 
 def _untrained(recipe: Recipe, data: Prepared, seed: int) -> bytes:
@@ -179,7 +183,20 @@ def _untrained(recipe: Recipe, data: Prepared, seed: int) -> bytes:
     keras.utils.set_random_seed(seed % _SEED_SPAN)
     model = build(recipe, keras, data.inputs.shape[1:], len(data.labels))
     examples = np.asarray(data.inputs[data.rows(Part.TRAIN)[:_EXAMPLES]])
+    _settle(keras, model, examples)
     return convert(model, "int8", examples, recipe.quantization.per_channel_dense)
+
+
+def _settle(keras: Any, model: Any, examples: Float32) -> None:
+    """Give every normalisation the statistics of the examples.
+
+    Without them each shrinks its inputs, and the scores' scale becomes too small for the softmax of TensorFlow
+    Lite Micro, which then ends the process.
+    """
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = 0.0
+    model(examples, training=True)
 
 
 def _trained(recipe: Recipe, data: Prepared, seed: int) -> bytes:

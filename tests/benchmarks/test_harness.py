@@ -209,9 +209,9 @@ def test_the_demo_rows_are_the_worst_of_the_seeds(monkeypatch: pytest.MonkeyPatc
 
 def test_help_is_timed_only_when_it_works() -> None:
     bench = load(BENCHMARKS / "bench_help.py")
-    assert bench.seconds((sys.executable, "-c", "print('Usage')"), says="Usage") > 0
+    assert bench.seconds((sys.executable, "-c", "print('Usage')"), {}, says="Usage") > 0
     with pytest.raises(RuntimeError, match="ended with 3"):
-        bench.seconds((sys.executable, "-c", "raise SystemExit(3)"))
+        bench.seconds((sys.executable, "-c", "raise SystemExit(3)"), {})
 
 
 def test_it_runs_as_a_script() -> None:

@@ -77,7 +77,7 @@ class TestAdd:
         assert "pets@1 has this content already; nothing was added" in err
         image(root / "cat" / "new.png", 99_999)
         _, out, err = edgeops("add", root, "--name", "pets")
-        assert "pets@2: 1 items came, 20 were there already" in err
+        assert "pets@2: 1 came, 20 there already" in err
         (root / "cat" / "0.png").unlink()
         _, out, err = edgeops("add", root, "--name", "pets", "--replace", "--json")
         assert json.loads(out)["dataset"] == "pets@3"
@@ -99,7 +99,7 @@ class TestAdd:
         root = speech(tmp_path / "words", 3)
         _, out, err = edgeops("add", root, "--name", "s", "--sample-rate", "4000", "--json")
         assert json.loads(out)["sample_rate_hz"] == 4000
-        assert "12 files were resampled to 4000 Hz" in err
+        assert "12 files resampled to 4000 Hz" in err
         _, out, _ = edgeops("add", images(tmp_path / "pets"), "--name", "p", "--size", "3x4", "--json")
         assert "stretched" in " ".join(json.loads(out)["notes"])
 
@@ -133,7 +133,7 @@ MESSAGES = [
     (two_rates, [], "a/2.wav has 16000 Hz, a/1.wav 8000 Hz", "--sample-rate 8000"),
     (two_sizes, [], "not of one size (height x width): 1 of 6x8, 1 of 9x9", "--size 6x8"),
     (mostly_bad, [], "x: 3 of 7 items are unusable (3 empty file); at most 20% may be", "--max-quarantined"),
-    (leaking, [], "1 items stand on both sides", "remove one of each"),
+    (leaking, [], "has 1 item on both sides", "remove one of each"),
     (speech, ["--pattern", "{label}/{a}-{b}"], "fits none of 20 files; the first is 'no/ann_", "--pattern"),
     (speech, ["--pattern", "label"], "is not a pattern", "{label}/{speaker}"),
     (speech, [*NAMES, "--group", "speaker"], "2 groups cannot fill 4 parts", "--split"),

@@ -47,7 +47,7 @@ def test_stereo_becomes_the_mean_and_it_is_said(tmp_path: Path) -> None:
     wav(tmp_path / "yes" / "a.wav", np.stack([left, right], axis=1))
     items, _, reader = read(tmp_path)
     assert np.abs(items["yes/a.wav"].values - (left + right) / 2 * 32768).max() <= 2
-    assert reader.notes == ["of 1 files with several channels the mean was taken"]
+    assert reader.notes == ["1 file with several channels: their mean is taken"]
 
 
 def test_another_rate_is_refused_with_the_option_and_resampled_with_it(tmp_path: Path) -> None:
@@ -66,14 +66,14 @@ def test_another_rate_is_refused_with_the_option_and_resampled_with_it(tmp_path:
     expected = 0.5 * np.sin(2 * np.pi * 440 * np.arange(2400) / 8000)
     assert np.abs(found - expected)[100:-100].max() < 0.01
     assert len(items["a/1.wav"].values) == 400
-    assert reader.notes == ["1 files were resampled to 8000 Hz"]
+    assert reader.notes == ["1 file resampled to 8000 Hz"]
 
 
 def test_beyond_full_scale_is_clipped_and_said(tmp_path: Path) -> None:
     wav(tmp_path / "a" / "1.wav", np.array([0.0, 1.5, -2.0, 1.0]), subtype="FLOAT")
     items, _, reader = read(tmp_path)
     assert items["a/1.wav"].values.tolist() == [0, 32767, -32768, 32767]
-    assert reader.notes == ["1 files go beyond full scale and were clipped"]
+    assert reader.notes == ["1 file beyond full scale, clipped"]
 
 
 def test_every_bad_file_has_its_reason(tmp_path: Path) -> None:

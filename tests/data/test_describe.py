@@ -8,11 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgeops.data.dataset import Dataset, Part, extend, new_dataset
-from edgeops.data.describe import describe
+from edgeops.data.describe import describe, remarks
 from edgeops.data.diff import compare
 from edgeops.data.items import Items, item_digest, item_digests
 from edgeops.data.recordings import Recordings
 from edgeops.data.samples import samples
+from edgeops.data.splitting import SHARES
 
 
 def sounds(rate: float = 100.0, tail: tuple[int, ...] = ()) -> Dataset:
@@ -86,6 +87,21 @@ class TestDescribe:
             plain, np.ones((1, 2), np.float32), np.array([1]), ["captured:d"], np.array([0], np.uint8)
         )
         assert describe(grown)["captured"] == 1
+
+
+class TestRemarks:
+    def test_a_fair_split_needs_none(self) -> None:
+        values = np.arange(80, dtype=np.float32)[:, np.newaxis]
+        assert remarks(table(values, np.arange(80) % 3).index, SHARES) == []
+
+    def test_parts_that_groups_make_and_classes_that_a_part_lacks(self) -> None:
+        dataset = sounds()
+        assert remarks(dataset.index, SHARES) == [
+            "2 groups make parts of 50/0/50/0 percent instead of 50/10/20/20"
+        ]
+        lonely = table(np.arange(40, dtype=np.float32)[:, np.newaxis], (np.arange(40) == 7).astype(np.int64))
+        assert remarks(lonely.index, SHARES) == ["'b' (1 item) is not in validation, test, field"]
+        assert remarks(lonely.index, {Part.TRAIN: 1.0}) == []
 
 
 class TestDiff:

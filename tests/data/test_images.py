@@ -50,7 +50,7 @@ def test_grey_among_colour_becomes_colour_and_it_is_said(tmp_path: Path) -> None
     items, _, notes = read(tmp_path)
     assert {item.values.shape for item in items.values()} == {(6, 8, 3)}
     assert (items["a/grey.png"].values == grey[..., np.newaxis]).all()
-    assert notes == ["1 grey images were made RGB, as the others are"]
+    assert notes == ["1 grey image made RGB, as the others are"]
 
 
 def test_images_join_the_channels_that_are_there(tmp_path: Path) -> None:
@@ -77,7 +77,7 @@ def test_mixed_sizes_are_refused_with_the_option_and_taken_with_it(tmp_path: Pat
     assert "--size 6x8" in (caught.value.fix or "")
     items, _, notes = read(tmp_path, size=(6, 8))
     assert {item.values.shape for item in items.values()} == {(6, 8, 3)}
-    assert notes == ["1 images were stretched or shrunk to 6x8"]
+    assert notes == ["1 image stretched or shrunk to 6x8"]
 
 
 def test_resizing_is_that_of_height_and_width(tmp_path: Path) -> None:

@@ -117,14 +117,14 @@ class TestRates:
         assert "--sample-rate 12000" in (caught.value.fix or "")
         items, _, reader = read(tmp_path, sample_rate_hz=12000.0)
         assert items["a/2.npz"].values.shape == (200, 2)
-        assert reader.notes == ["1 files were resampled to 12000 Hz"]
+        assert reader.notes == ["1 file resampled to 12000 Hz"]
 
     def test_files_without_a_rate_believe_the_option(self, tmp_path: Path) -> None:
         text(tmp_path / "a" / "1.csv", "x\n1\n2\n")
         assert read(tmp_path)[2].sample_rate_hz == 0
         items, _, reader = read(tmp_path, sample_rate_hz=100.0)
         assert items["a/1.csv"].values.tolist() == [[1.0], [2.0]]
-        assert reader.notes == ["1 files say no sample rate: 100 Hz was believed"]
+        assert reader.notes == ["1 file without a sample rate: 100 Hz is believed"]
         recording(tmp_path / "a" / "2.npz")
         with pytest.raises(DataError, match=r"a/2\.npz has 12000 Hz, a/1\.csv no sample rate"):
             read(tmp_path)

@@ -48,7 +48,7 @@ def command_lines(page: Path) -> Iterator[str]:
 
 def parse(line: str) -> None:
     """Let the app itself parse the line, without running it."""
-    words = shlex.split(line)[1:]
+    words = shlex.split(line, comments=True)[1:]
     command: Any = typer.main.get_command(app)
     if words and words[0].startswith("-"):
         command.make_context("edgeops", words, resilient_parsing=True)
@@ -67,7 +67,8 @@ def test_the_generated_pages_are_current() -> None:
 def test_the_check_says_stale(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     module = generator()
     assert module.main(["--check"]) == 0
-    (tmp_path / "protocol.in.md").write_text((CHECKOUT / "docs" / "protocol.in.md").read_text())
+    for name in ("protocol.in.md", "recipes.in.md"):
+        (tmp_path / name).write_text((CHECKOUT / "docs" / name).read_text())
     module.DOCS = tmp_path
     assert module.main(["--check"]) == 1
     assert "stale" in capsys.readouterr().err
@@ -106,7 +107,7 @@ def test_command_lines_are_found_and_wrong_ones_refused() -> None:
         "edgeops fleets status",
         "edgeops fleet stat",
         "edgeops fleet status --colour",
-        "edgeops train",
+        "edgeops data add",
     ):
         with pytest.raises(Exception, match=r".+"):
             parse(wrong)

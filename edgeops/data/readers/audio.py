@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeops.core.errors import DataError
-from edgeops.data.readers.entry import Item, Request, SetAside, one_line, required
+from edgeops.data.readers.entry import Item, Request, SetAside, counted, one_line, required
 from edgeops.data.readers.layout import Placed, place
 from edgeops.data.readers.tree import FileTree
 from edgeops.data.readers.wav import shortfall
@@ -97,11 +97,11 @@ class AudioReader:
 
     def _tell(self, mixed: int, resampled: int, clipped: int) -> None:
         if mixed:
-            self.notes.append(f"of {mixed:,} files with several channels the mean was taken")
+            self.notes.append(f"{counted(mixed, 'file')} with several channels: their mean is taken")
         if resampled:
-            self.notes.append(f"{resampled:,} files were resampled to {self.sample_rate_hz:g} Hz")
+            self.notes.append(f"{counted(resampled, 'file')} resampled to {self.sample_rate_hz:g} Hz")
         if clipped:
-            self.notes.append(f"{clipped:,} files go beyond full scale and were clipped")
+            self.notes.append(f"{counted(clipped, 'file')} beyond full scale, clipped")
 
 
 def _resampled(samples: NDArray[Any], rate: float, wanted: float) -> NDArray[np.float64]:

@@ -89,6 +89,11 @@ def required(module: str, reads: str) -> ModuleType:
         ) from error
 
 
+def counted(number: int, noun: str) -> str:
+    """``1 file``, ``2,000 files``."""
+    return f"{number:,} {noun}{'s' * (number != 1)}"
+
+
 def one_line(error: BaseException) -> str:
     """The first line of what an error says, without addresses of objects; its class where it says nothing."""
     text = str(error).strip().splitlines()

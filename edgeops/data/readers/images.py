@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from edgeops.core.errors import DataError
-from edgeops.data.readers.entry import Item, Request, SetAside, one_line, required
+from edgeops.data.readers.entry import Item, Request, SetAside, counted, one_line, required
 from edgeops.data.readers.layout import Placed, place
 from edgeops.data.readers.tree import FileTree
 
@@ -132,16 +132,15 @@ class ImageReader:
         stretched = sum(count for found, count in sizes.items() if found != size)
         grey = sum(count for mode, count in modes.items() if mode in _GREY)
         if stretched:
-            self.notes.append(f"{stretched:,} images were stretched or shrunk to {size[0]}x{size[1]}")
+            self.notes.append(f"{counted(stretched, 'image')} stretched or shrunk to {size[0]}x{size[1]}")
         if channels == 3 and grey:
-            self.notes.append(f"{grey:,} grey images were made RGB, as the others are")
-        if channels == 1 and grey < sum(modes.values()):
-            self.notes.append(
-                f"{sum(modes.values()) - grey:,} colour images were made grey, as the others are"
-            )
+            self.notes.append(f"{counted(grey, 'grey image')} made RGB, as the others are")
+        coloured = sum(modes.values()) - grey
+        if channels == 1 and coloured:
+            self.notes.append(f"{counted(coloured, 'colour image')} made grey, as the others are")
         deep = sum(count for mode, count in modes.items() if mode.startswith("I"))
         if deep:
-            self.notes.append(f"of {deep:,} images with 16 bits the upper 8 were kept")
+            self.notes.append(f"{counted(deep, 'image')} with 16 bits: the upper 8 are kept")
 
     def _pixels(self, entry: Placed, size: tuple[int, int], channels: int) -> np.ndarray[Any, Any]:
         with self._opened(entry) as image:

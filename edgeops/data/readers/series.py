@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from edgeops.core.errors import DataError
 from edgeops.data.archives import arrays_in
 from edgeops.data.readers.columns import as_text, batches
-from edgeops.data.readers.entry import Item, Request, SetAside, required
+from edgeops.data.readers.entry import Item, Request, SetAside, counted, required
 from edgeops.data.readers.layout import Placed, place
 from edgeops.data.readers.tree import FileTree
 
@@ -79,9 +79,11 @@ class SeriesReader:
             stated += bool(wanted) and not recording.rate
             yield Item(entry.file.name, values, label, facts, entry.part)
         if resampled:
-            self.notes.append(f"{resampled:,} files were resampled to {self.sample_rate_hz:g} Hz")
+            self.notes.append(f"{counted(resampled, 'file')} resampled to {self.sample_rate_hz:g} Hz")
         if stated:
-            self.notes.append(f"{stated:,} files say no sample rate: {self.sample_rate_hz:g} Hz was believed")
+            self.notes.append(
+                f"{counted(stated, 'file')} without a sample rate: {self.sample_rate_hz:g} Hz is believed"
+            )
         if self._times:
             self.notes.append(f"left out as time: {', '.join(sorted(self._times))}")
         self.done = self.total

@@ -107,7 +107,7 @@ def _property(key: Key, dotted: str) -> dict[str, Any]:
 
 
 def markdown() -> str:
-    """A table for each section, each architecture and each operation of the front ends."""
+    """A table for each section and each architecture."""
     lines: list[str] = []
     for name, keys in SECTIONS.items():
         lines += [f"## [{name}]", "", *_table(keys), ""]
@@ -118,22 +118,7 @@ def markdown() -> str:
     lines += ['Either `kind`, one of those below, or `python = "file.py:function"` with `parameters`.', ""]
     for name, entry in ARCHITECTURES.items():
         lines += [f'### kind = "{name}"', "", f"For {entry.purpose}.", "", *_table(entry.parameters), ""]
-    lines += ["## Steps of `preprocessing.steps`", ""]
-    for name, operation in OPERATIONS.items():
-        lines += [f'### op = "{name}"', "", f"{operation.about}", ""]
-        if operation.parameters:
-            lines += ["| parameter | what | default |", "|---|---|---|"]
-            lines += [_parameter_row(parameter) for parameter in operation.parameters] + [""]
     return "\n".join(lines).rstrip() + "\n"
-
-
-def _parameter_row(parameter: Parameter) -> str:
-    default = "required" if parameter.default is NEEDED else f"`{_toml(parameter.default)}`"
-    kind = ", ".join(f"`{choice}`" for choice in parameter.choices)
-    kind = kind or f"{'whole number' if parameter.whole else 'number'}{'s' if parameter.many else ''}"
-    return (
-        f"| `{parameter.name}` | {f'{parameter.about} ({kind})' if parameter.about else kind} | {default} |"
-    )
 
 
 def _table(keys: Mapping[str, Key]) -> list[str]:

@@ -86,6 +86,7 @@ SECTIONS: Mapping[str, Mapping[str, Key]] = {
         ),
     },
     "observe": {"features": Key(list, default=list(FEATURES), about="what devices count of their inputs")},
+    "report": {"not_for": Key(list, default=[], about="sentences of the model card: what it must not be used for")},
     "retrain": {
         "margin_on_test": Key(float, default=0.01, low=0.0, high=1.0, about="how much a retrain may lose"),
         "captured_weight": Key(int, default=1, low=1, high=100, about="times a captured sample is shown"),

@@ -29,6 +29,7 @@ from edgeops.training.recipe.sections import (
     Pruning,
     Quantization,
     Recipe,
+    Report,
     Retrain,
     Robustness,
     Search,
@@ -88,6 +89,7 @@ def recipe_of(source: Source, document: Mapping[str, Any]) -> Recipe:
         read_section(source, entry, "gates.robustness", ROBUSTNESS) for entry in tables["gates"]["robustness"]
     ]
     space = _search_space(source, tables.pop("search")["space"])
+    not_for = _texts(source, "report.not_for", tables.pop("report")["not_for"])
     tables["split"]["holdout"] = _holdout(source, tables["split"]["holdout"])
     by_time = _texts(source, "split.by_time", tables["split"]["by_time"])
     names = _texts(source, "targets.names", tables["targets"]["names"])
@@ -119,6 +121,7 @@ def recipe_of(source: Source, document: Mapping[str, Any]) -> Recipe:
         anomaly=Anomaly(**tables["anomaly"]),
         search=Search(space),
         observe=Observe(_features(source, tables["observe"]["features"])),
+        report=Report(not_for),
         retrain=Retrain(**tables["retrain"]),
         path=source.path,
         digest=_digest({**tables, "architecture": [architecture.kind, dict(architecture.parameters), code]}),
@@ -133,7 +136,7 @@ def _digest(content: dict[str, Any]) -> str:
 
 def with_holdout(recipe: Recipe, holdout: Mapping[str, tuple[str, ...]]) -> Recipe:
     """The same recipe with other items held out; its digest says so."""
-    if not holdout:
+    if not holdout or holdout == recipe.split.holdout:
         return recipe
     digest = _digest({"recipe": recipe.digest, "holdout": {k: list(v) for k, v in holdout.items()}})
     return dataclasses.replace(

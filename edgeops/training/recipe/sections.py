@@ -180,6 +180,13 @@ class Observe:
 
 
 @dataclass(frozen=True, slots=True)
+class Report:
+    """What the model card says besides what is measured. It does not change the model."""
+
+    not_for: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Retrain:
     """How much the test accuracy may fall, and how many times each captured sample is shown per epoch."""
 
@@ -205,6 +212,7 @@ class Recipe:
     anomaly: Anomaly
     search: Search
     observe: Observe
+    report: Report
     retrain: Retrain
     path: Path
     digest: str
