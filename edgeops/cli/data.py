@@ -313,6 +313,9 @@ def export(
     dataset: Annotated[str, typer.Argument(help="NAME or NAME@VERSION.")],
     folder: Annotated[str, typer.Argument(help="Where to write inputs.npy, targets.npy, labels.json.")],
     part: Annotated[str, typer.Option(help="train, validation, test, field or capture_holdout.")] = "field",
+    recipe: Annotated[
+        str | None, typer.Option(help="Cut recordings into the inputs that this recipe's model takes.")
+    ] = None,
     workspace: WorkspaceOption = ".",
 ) -> None:
     """Write one part of a dataset as a folder that an agent can replay.
@@ -321,13 +324,11 @@ def export(
     """
     from pathlib import Path
 
-    from edgeops.control.datasets import load_dataset
+    from edgeops.control.replays import export_part
     from edgeops.control.workspace import Workspace
-    from edgeops.data.dataset import export_replay
 
-    loaded, row = load_dataset(Workspace(Path(workspace)), dataset)
-    export_replay(loaded, part, Path(folder))
-    say(f"{row.name}@{row.version}, part {part}: written to {folder}")
+    name = export_part(Workspace(Path(workspace)), dataset, part, Path(folder), recipe)
+    say(f"{name}, part {part}: written to {folder}")
 
 
 def _say_aside(quarantined: list[Any], dataset: str) -> None:

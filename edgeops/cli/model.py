@@ -122,7 +122,7 @@ def card(
     from edgeops.control.workspace import Workspace
     from edgeops.core.errors import UsageError
     from edgeops.files import write_atomic
-    from edgeops.reports.model_card import render_html, render_markdown
+    from edgeops.reports.model_card_page import render_html, render_markdown
 
     path = Path(file)
     if file and path.suffix not in (".html", ".md"):

@@ -35,7 +35,10 @@ def search(
     epochs: Annotated[int | None, typer.Option(min=1, help="Of each trial; the recipe's by default.")] = None,
     workers: Annotated[int, typer.Option(min=0, help="Processes at a time; 0: one for each core.")] = 0,
     dask: Annotated[
-        str, typer.Option(metavar="ADDRESS", help="Run the trials on a Dask cluster, e.g. tcp://host:8786.")
+        str,
+        typer.Option(
+            metavar="ADDRESS", help="Of a Dask cluster that sees this workspace too: run the trials there."
+        ),
     ] = "",
     seed: Annotated[int, typer.Option(help="Of what is drawn, and of each training.")] = 1,
     name: Annotated[str | None, typer.Option(help="Of the search; recipe and target by default.")] = None,
@@ -64,17 +67,25 @@ def search(
     if out:
         search_jobs.refuse_existing(Path(out))
     ready = search_jobs.prepare_search(
-        Workspace(Path(workspace)), recipe, target, dataset, epochs, seed, name
+        Workspace(Path(workspace)), recipe, target, dataset, epochs, seed, name, say
     )
     outcome = search_jobs.look(ready)
     done = len(outcome.trials)
     if done:
         say(f"{ready.name}: {done} of {max(done, trials)} trials are there")
     if done < trials:
-        with _workers(ready, workers, dask, trials - done) as chosen_workers:
-            outcome = search_jobs.run(
-                ready, trials, chosen_workers, lambda trial, count: say(_line(ready, trial, count, trials))
-            )
+        say(f"{ready.name}: {_varied(ready)}")
+        try:
+            with _workers(ready, workers, dask, trials - done) as chosen_workers:
+                outcome = search_jobs.run(
+                    ready,
+                    trials,
+                    chosen_workers,
+                    lambda trial, count: say(_line(ready, trial, count, trials)),
+                )
+        except KeyboardInterrupt:
+            say(f"what was found is kept in {ready.path}; the same command goes on")
+            raise
     if plot:
         write_atomic(Path(plot), outcome.picture().encode())
     form = chosen(output, json)
@@ -99,6 +110,15 @@ def _workers(ready: "Search", workers: int, dask: str, most: int) -> "AbstractCo
     cores = len(os.sched_getaffinity(0))
     count = workers or max(1, cores // ready.recipe.training.threads)
     return local_workers(min(count, most))
+
+
+def _varied(ready: "Search") -> str:
+    """What is varied, and between which values."""
+    named = _named({dimension.name: dimension for dimension in ready.job.space})
+    return ", ".join(
+        f"{name} {' '.join(map(str, d.labels)) if d.choices else f'{d.low:g}..{d.high:g}'}"
+        for name, d in named.items()
+    )
 
 
 def _line(ready: "Search", trial: "FoundTrial", count: int, trials: int) -> str:

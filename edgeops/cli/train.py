@@ -48,6 +48,7 @@ def train(
     """
     from pathlib import Path
 
+    from edgeops.control.model_cards import card_paths
     from edgeops.control.recipes import recipe_path
     from edgeops.control.training_jobs import parse_holdout, require_gates, train_and_register
     from edgeops.control.workspace import Workspace
@@ -56,6 +57,11 @@ def train(
 
     opened = Workspace(Path(workspace))
     if reproduce is not None:
+        if recipe is not None or dataset is not None or holdout:
+            raise UsageError(
+                "a run is trained again from its own record: no recipe, dataset or holdout beside --reproduce",
+                fix=f"edgeops train --reproduce {reproduce}",
+            )
         _reproduce(opened, reproduce, chosen(output, json))
         return
     if recipe is None:
@@ -84,11 +90,13 @@ def train(
             for g in trained.run.gates
         ]
     print_facts(document, form)
+    model = f"{trained.version.model}@{trained.version.version}"
+    if form is Format.TABLE:
+        markdown, page = card_paths(opened, model)
+        say(f"Model card: {markdown} and {page.name}")
     require_gates(trained)
     if form is Format.TABLE:
-        say(
-            f"Next: edgeops rollout start {trained.version.model}@{trained.version.version} --workspace {workspace}"
-        )
+        say(f"Next: edgeops rollout start {model} --workspace {workspace}")
 
 
 def _figure(metrics: dict[str, float]) -> str:
@@ -98,7 +106,7 @@ def _figure(metrics: dict[str, float]) -> str:
 
 
 def _reproduce(opened: "Workspace", run: int, form: Format) -> None:
-    from edgeops.control.runs import reproduce
+    from edgeops.control.reproduce import reproduce
     from edgeops.core.errors import CheckFailed
 
     with Progress(f"run {run}", 100) as bar:

@@ -2,13 +2,38 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from edgeops.control.fit_reports import fit_report
 from edgeops.control.workspace import Workspace
 from edgeops.core.outputs import RECONSTRUCTION_LABELS
+from edgeops.files import write_atomic
 from edgeops.registry.names import find_model
 from edgeops.registry.tables import DatasetVersion, Run
 from edgeops.reports.model_card import ModelCard, Size
-from edgeops.targets.catalogue import find_target
-from edgeops.targets.check import check_fit
+from edgeops.reports.model_card_page import render_html, render_markdown
+
+FOLDER = "cards"
+_OF_RECORD = ("holdout", "architecture", "parameters", "settings", "notes", "environment")
+
+
+def write_cards(workspace: Workspace, model: str) -> tuple[Path, Path]:
+    """Write ``cards/<model>-<version>.md`` and ``.html`` of ``model@version``; returns where.
+
+    Raises ``NotFoundError`` for a model that is not known, ``StorageError`` when the disk is full.
+    """
+    card = model_card(workspace, model)
+    markdown, page = card_paths(workspace, card.model)
+    write_atomic(markdown, render_markdown(card).encode())
+    write_atomic(page, render_html(card).encode())
+    return markdown, page
+
+
+def card_paths(workspace: Workspace, model: str) -> tuple[Path, Path]:
+    """Where the cards of ``model@version`` lie: Markdown, HTML."""
+    name, _, version = model.rpartition("@")
+    folder = workspace.root / FOLDER
+    return folder / f"{name}-{version}.md", folder / f"{name}-{version}.html"
 
 
 def model_card(workspace: Workspace, model: str, targets: tuple[str, ...] = ()) -> ModelCard:
@@ -35,12 +60,15 @@ def model_card(workspace: Workspace, model: str, targets: tuple[str, ...] = ()) 
             "version": dataset.version,
             "kind": dataset.kind,
             "parts": dataset.parts,
+            "source": dataset.source,
+            "split": dataset.split,
+            "quarantined": len(dataset.quarantined),
         },
         run={
             "id": run.id,
             "seed": run.seed,
             "seconds": run.seconds,
-            **{k: record[k] for k in ("holdout", "architecture", "parameters", "environment") if k in record},
+            **{key: record[key] for key in _OF_RECORD if key in record},
         },
         metrics=run.metrics,
         gates=run.gates,
@@ -48,11 +76,13 @@ def model_card(workspace: Workspace, model: str, targets: tuple[str, ...] = ()) 
         artifact_sha256=version.artifact_sha256,
         calibration=record.get("calibration", []),
         curves=record.get("curves", []),
+        anomalies=record.get("anomalies"),
+        not_for=tuple(record.get("not_for", ())),
         sizes=tuple(_size(tflite, name) for name in dict.fromkeys((*gated, *targets))),
     )
 
 
 def _size(tflite: bytes, name: str) -> Size:
-    report = check_fit(tflite, find_target(name))
+    report = fit_report(tflite, name)
     span = (report.latency_ms["low"], report.latency_ms["high"]) if report.latency_ms else None
     return Size(name, report.fits, report.flash_bytes, report.arena_bytes, span, "; ".join(report.reasons))

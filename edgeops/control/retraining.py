@@ -24,6 +24,7 @@ from edgeops.training.fit import Progress
 from edgeops.training.gates import judge_retrain
 from edgeops.training.pipeline import evaluate_part, train
 from edgeops.training.recipe import find_recipe, load_recipe
+from edgeops.training.recipe.load import with_holdout
 
 
 def find_retrain(workspace: Workspace, alert_id: int | None) -> Retrain:
@@ -100,17 +101,24 @@ def _retrain(workspace: Workspace, retrain_id: int, progress: Progress | None) -
         old = session.get_one(ModelVersion, alert.model_version_id)
         run = session.get_one(Run, old.run_id)
         parent = session.get_one(DatasetVersion, run.dataset_id)
-    recipe = load_recipe(find_recipe(run.recipe))
+    held_out = {name: tuple(values) for name, values in run.record.get("holdout", {}).items()}
+    recipe = with_holdout(load_recipe(find_recipe(run.recipe)), held_out)
+    if recipe.finds_anomalies:
+        raise DataError(
+            f"{old.model} learns from normal inputs only, and labelled samples of a changed world are not that",
+            fix=f"add recordings of the new normal with edgeops data add, then: edgeops train {old.model}",
+        )
     dataset, row, captured = _extended(workspace, old, parent)
     with workspace.registry.session() as session:
         session.get_one(Retrain, retrain_id).samples = captured
     result = train(recipe, dataset, retrain.seed or run.seed, progress)
     old_tflite = workspace.blobs.get(old.artifact_sha256)
+    old_steps = PlanShelf(workspace.blobs).manifest(old.manifest_sha256 or "").preprocessing
     gates = judge_retrain(
         recipe,
-        old_captured=evaluate_part(recipe, old_tflite, dataset, Part.CAPTURE_HOLDOUT),
-        new_captured=evaluate_part(recipe, result.tflite, dataset, Part.CAPTURE_HOLDOUT),
-        old_test=evaluate_part(recipe, old_tflite, dataset, Part.TEST),
+        old_captured=evaluate_part(recipe, old_tflite, dataset, Part.CAPTURE_HOLDOUT, old_steps),
+        new_captured=evaluate_part(recipe, result.tflite, dataset, Part.CAPTURE_HOLDOUT, result.steps),
+        old_test=evaluate_part(recipe, old_tflite, dataset, Part.TEST, old_steps),
         new_test=result.int8_metrics,
     )
     return register(

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from edgeops.control.recipes import recipe_path
 from edgeops.control.search_file import SearchFile, open_search
 from edgeops.control.search_results import DOES_NOT_FIT, FoundTrial, front_of
 from edgeops.control.search_workers import Workers
@@ -23,7 +24,7 @@ from edgeops.reports.pareto import Point, pareto_picture
 from edgeops.targets.catalogue import Target, find_target
 from edgeops.targets.check import check_fit
 from edgeops.training.pipeline import check_match
-from edgeops.training.recipe import RECIPE_FILE, Recipe, find_recipe
+from edgeops.training.recipe import RECIPE_FILE, Recipe
 from edgeops.training.recipe.load import read_document, recipe_of
 from edgeops.training.recipe.write import to_toml
 from edgeops.training.search_space import Values, apply_values, search_space
@@ -114,6 +115,7 @@ class Outcome:
             self.search.measure,
             points,
             len(self.trials) - len(points),
+            "measured" if target.runtime == "tflm" else "calculated",
         )
 
 
@@ -125,13 +127,16 @@ def prepare_search(
     epochs: int | None = None,
     seed: int = 1,
     name: str | None = None,
+    say: Callable[[str], None] = lambda line: None,
 ) -> Search:
-    """Read recipe, space, target and dataset; nothing is trained or written.
+    """Read recipe, space, target and dataset; nothing is trained.
+
+    A dataset without a recipe gets a first one, of which ``say`` is told.
 
     Raises ``ConfigError`` for a recipe or a space that is not as it should be, or that does not belong to the
     dataset; ``NotFoundError`` for what is not there; ``UsageError`` for a name that is none.
     """
-    source, document = read_document(find_recipe(recipe_text))
+    source, document = read_document(recipe_path(workspace, recipe_text, say))
     recipe = recipe_of(source, document)
     space = search_space(source, document)
     target = find_target(target_text)

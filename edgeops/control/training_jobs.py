@@ -10,8 +10,10 @@ from types import MappingProxyType
 from sqlmodel import Session, func, select
 
 from edgeops.control.datasets import load_dataset
+from edgeops.control.fit_reports import fit_report
+from edgeops.control.model_cards import write_cards
 from edgeops.control.recipes import recipe_path
-from edgeops.control.runs import record_of
+from edgeops.control.run_record import record_of
 from edgeops.control.workspace import Workspace
 from edgeops.core.errors import GateFailed, NotFoundError, UsageError
 from edgeops.core.manifest import Trial
@@ -19,13 +21,13 @@ from edgeops.core.signing import Role
 from edgeops.data.dataset import Dataset
 from edgeops.registry.tables import DatasetVersion, ModelVersion, Run
 from edgeops.targets.catalogue import find_target
-from edgeops.targets.check import check_fit
 from edgeops.training.fit import Progress
 from edgeops.training.gates import FitFinding, Gate
 from edgeops.training.package import build_package
 from edgeops.training.pipeline import TrainingResult, train
 from edgeops.training.recipe import Recipe, load_recipe
 from edgeops.training.recipe.load import with_holdout
+from edgeops.training.weights import to_bytes
 
 NO_HOLDOUT: Mapping[str, tuple[str, ...]] = MappingProxyType({})
 
@@ -90,7 +92,10 @@ def register(
     parent_id: int | None = None,
     retrain_id: int | None = None,
 ) -> Trained:
-    """Package, sign, store and register a training result as the next version of the recipe's model."""
+    """Package, sign, store and register a training result as the next version of the recipe's model.
+
+    Its float weights go into the blob store, and its card into ``cards/`` of the workspace.
+    """
     passed = all(gate.passed for gate in gates)
     with workspace.registry.session() as session:
         number = _next_version(session, recipe.name)
@@ -104,7 +109,7 @@ def register(
             metrics={"float": result.float_metrics.to_dict(), "int8": result.int8_metrics.to_dict()},
             gates=[gate.as_dict() for gate in gates],
             versions=result.versions,
-            record=record_of(recipe, result),
+            record=record_of(recipe, result, workspace.blobs.put(to_bytes(result.fitted.model))),
             seconds=result.seconds,
             created_at=time.time(),
         )
@@ -122,6 +127,7 @@ def register(
             created_at=time.time(),
         )
         session.add(version)
+    write_cards(workspace, f"{recipe.name}@{number}")
     return Trained(version, run, dataset)
 
 
@@ -142,7 +148,7 @@ def dataset_of(workspace: Workspace, recipe: Recipe, text: str | None) -> tuple[
 def fit_check(tflite: bytes, target: str) -> FitFinding:
     """Whether a model fits a target, as a gate sees it."""
     found = find_target(target)
-    report = check_fit(tflite, found)
+    report = fit_report(tflite, target)
     share = max(report.flash_bytes / found.flash_bytes, (report.ram_bytes or 0) / found.ram_bytes)
     return FitFinding(target, report.fits, share, "; ".join(report.reasons))
 

@@ -35,6 +35,7 @@ __all__ = [
     "new_dataset",
     "save",
     "split",
+    "write_replay",
 ]
 
 SOURCE_ORIGIN = "source"
@@ -252,14 +253,21 @@ def export_replay(dataset: Dataset, part: str | Part, folder: Path) -> None:
             raise DataError(
                 f"{described} has recordings of {inputs.lengths.min()} to {inputs.lengths.max()} samples, and "
                 "an agent replays inputs of one shape",
-                fix="cut the recordings to one length before adding them",
+                fix="cut them as a model takes them: --recipe NAME",
             )
         inputs = np.stack(list(inputs))
+    write_replay(inputs, targets, dataset.labels, folder)
+
+
+def write_replay(
+    inputs: NDArray[Any], targets: NDArray[np.int64], labels: Sequence[str], folder: Path
+) -> None:
+    """Inputs (N, *shape) of any dtype, their targets (N,) and the labels, as an agent replays them."""
     for name, array in (("inputs.npy", inputs), ("targets.npy", targets)):
         buffer = io.BytesIO()
         np.save(buffer, array, allow_pickle=False)
         write_atomic(Path(folder) / name, buffer.getvalue())
-    write_atomic(Path(folder) / "labels.json", (json.dumps(list(dataset.labels)) + "\n").encode())
+    write_atomic(Path(folder) / "labels.json", (json.dumps(list(labels)) + "\n").encode())
 
 
 def _like(dataset: Dataset, inputs: NDArray[Any]) -> NDArray[Any]:

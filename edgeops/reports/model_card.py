@@ -5,18 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from edgeops.reports.figures import Figure, measured
 
-if TYPE_CHECKING:
-    from markupsafe import Markup
-
-_NOT_FOR = (
-    "Inputs of another kind than the data below: whatever it is shown, it answers with one of its labels.",
-    "Decisions about people or their safety without somebody who checks them.",
-    "Slices with few items below: their figures say little.",
-)
+FEW_ITEMS = 20
+_Z = 1.959964  # of a 95% interval
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +27,11 @@ class Size:
 
 @dataclass(frozen=True)
 class ModelCard:
-    """Everything that a card says, as plain data; ``metrics`` as ``Metrics.to_dict`` gives it."""
+    """Everything that a card says, as plain data; ``metrics`` as ``Metrics.to_dict`` gives it.
+
+    ``anomalies`` holds the threshold, in the square of the input's unit, and per kind of item how many
+    scores lie in each of equal bins of 0..1; None for a classifier. ``not_for`` are the recipe's own lines.
+    """
 
     model: str
     state: str
@@ -48,12 +46,35 @@ class ModelCard:
     artifact_sha256: str
     calibration: Sequence[Mapping[str, float]]
     curves: Sequence[Mapping[str, float]]
+    anomalies: Mapping[str, Any] | None = None
+    not_for: tuple[str, ...] = ()
     sizes: Sequence[Size] = ()
 
     @property
-    def accuracy(self) -> Figure:
-        """int8 accuracy on the test part with its 95% interval."""
-        return self._figure(self.metrics["int8"])
+    def finds_anomalies(self) -> bool:
+        """Whether the model tells normal from anything else, instead of classes."""
+        return self.task == "anomaly"
+
+    @property
+    def rejected(self) -> bool:
+        """Whether a gate said no."""
+        return self.state == "rejected"
+
+    def accuracy(self, kind: str = "int8") -> Figure:
+        """Accuracy on the test part with its 95% interval, of the ``int8`` or the ``float`` model."""
+        metrics = self.metrics[kind]
+        return measured(round(metrics["accuracy"] * metrics["n"]), metrics["n"])
+
+    def auc(self, kind: str = "int8") -> Figure:
+        """Area under the ROC curve with its 95% interval by Hanley and McNeil (1982)."""
+        metrics = self.metrics[kind]
+        area = float(metrics["auc"])
+        negative, positive = (sum(row) for row in metrics["confusion"])
+        q1, q2 = area / (2 - area), 2 * area**2 / (1 + area)
+        spread = area * (1 - area) + (positive - 1) * (q1 - area**2) + (negative - 1) * (q2 - area**2)
+        margin = _Z * math.sqrt(max(spread, 0.0) / (positive * negative))
+        n = positive + negative
+        return Figure(area, max(0.0, area - margin), min(1.0, area + margin), "measured", n)
 
     @property
     def calibration_error(self) -> float | None:
@@ -70,14 +91,14 @@ class ModelCard:
             zip(self.labels, self.metrics["int8"]["confusion"], strict=True)
         ):
             n = sum(counts)
-            wrong = [(count, other) for other, count in enumerate(counts) if other != index and count]
-            most = max(wrong, default=None)
+            wrong = [(count, -other) for other, count in enumerate(counts) if other != index and count]
+            most, other = max(wrong, default=(0, 0))
             rows.append(
                 {
                     "class": label,
                     "items": n,
                     "recall": measured(counts[index], n),
-                    "mistaken_for": f"{self.labels[most[1]]} ({most[0]})" if most else "",
+                    "mistaken_for": f"{self.labels[-other]} ({most})" if most else "",
                 }
             )
         return rows
@@ -94,81 +115,60 @@ class ModelCard:
         ]
         return sorted(rows, key=lambda row: row["accuracy"].value or 0.0)
 
-    @staticmethod
-    def _figure(metrics: Mapping[str, Any]) -> Figure:
-        return measured(round(metrics["accuracy"] * metrics["n"]), metrics["n"])
+    def limits(self) -> list[str]:
+        """What the model must not be used for: the recipe's lines, then what follows from the figures."""
+        lines = list(self.not_for)
+        if self.rejected:
+            lines.append("Devices: a gate said no, and this version cannot be rolled out.")
+        if self.finds_anomalies:
+            lines.append("Naming what is wrong: it only tells that an input is unlike the normal data above.")
+        else:
+            lines.append(
+                "Inputs of another kind than the data above: whatever it is shown, it answers with one of its "
+                "labels."
+            )
+        lines += [
+            f"Finding {row['class']!r}: more than half of such items are taken for something else."
+            for row in self.classes()
+            if row["items"] and row["recall"].value < 0.5
+        ]
+        if few := [f"{row['slice']} ({row['items']})" for row in self.slices() if row["items"] < FEW_ITEMS]:
+            lines.append(
+                f"Slices with fewer than {FEW_ITEMS} items, whose figures say little: {', '.join(few)}."
+            )
+        lines.append("Decisions about people or their safety without somebody who checks them.")
+        return lines
 
+    def facts(self) -> list[tuple[str, str]]:
+        """What the card begins with: name and value."""
+        data, run = self.dataset, self.run
+        found = [
+            ("state", self.state),
+            ("task", self.task),
+            ("labels", ", ".join(self.labels)),
+            ("data", _data(data)),
+            ("split", _split(data.get("split", {}))),
+            ("held out", ", ".join(f"{k} = {' or '.join(v)}" for k, v in run.get("holdout", {}).items())),
+            ("architecture", f"{run.get('architecture', '')} {_pairs(run.get('parameters', {}))}".strip()),
+            ("training", _training(run)),
+            ("quantization", _quantization(run.get("notes", {}))),
+            ("environment", _pairs(run.get("environment", {}))),
+            ("artifact", f"{self.artifact_bytes} bytes, sha256 {self.artifact_sha256}"),
+        ]
+        return [(name, value) for name, value in found if value]
 
-def render_markdown(card: ModelCard) -> str:
-    """The card as Markdown."""
-    lines = [f"# {card.model}", "", card.description or "No description.", ""]
-    lines += _facts(card)
-    lines += ["", "## Accuracy", "", "| | int8 | float |", "|---|---|---|"]
-    for name in ("accuracy", "auc"):
-        if name in card.metrics["int8"]:
-            lines.append(f"| {name} | {card.metrics['int8'][name]:.4f} | {card.metrics['float'][name]:.4f} |")
-    lines += ["", f"int8 on {card.metrics['int8']['n']} test items: {share(card.accuracy)}."]
-    if card.calibration_error is not None:
-        lines.append(f"Expected calibration error: {card.calibration_error:.3f}.")
-    lines += ["", "| class | items | recall | most often taken for |", "|---|---|---|---|"]
-    lines += [
-        f"| {row['class']} | {row['items']} | {share(row['recall'])} | {row['mistaken_for']} |"
-        for row in card.classes()
-    ]
-    if rows := card.slices():
-        lines += ["", "## Slices", "", "| slice | items | accuracy |", "|---|---|---|"]
-        lines += [f"| {row['slice']} | {row['items']} | {share(row['accuracy'])} |" for row in rows]
-    lines += ["", "## Gates", "", "| gate | | value | limit | |", "|---|---|---|---|---|"]
-    lines += [
-        f"| {gate['name']} | {'OK' if gate['passed'] else 'FAIL'} | {number(gate['value'])} | "
-        f"{number(gate['limit'])} | {gate.get('note', '')} |"
-        for gate in card.gates
-    ]
-    if card.sizes:
-        lines += ["", "## Fit", "", "| target | | flash | arena | latency |", "|---|---|---|---|---|"]
-        lines += [f"| {' | '.join(row)} |" for row in size_rows(card)]
-    lines += ["", "## Not for", "", *[f"- {line}" for line in _NOT_FOR], ""]
-    return "\n".join(lines)
-
-
-def _facts(card: ModelCard) -> list[str]:
-    return [f"- {name}: {value}" for name, value in facts(card)]
-
-
-def facts(card: ModelCard) -> list[tuple[str, str]]:
-    """What the card begins with."""
-    data, run = card.dataset, card.run
-    parts = ", ".join(f"{n} {part}" for part, n in data["parts"].items() if n)
-    found = [
-        ("state", card.state),
-        ("task", card.task),
-        ("labels", ", ".join(card.labels)),
-        ("data", f"{data['name']}@{data['version']}, {data['kind']}: {parts}"),
-        ("held out", ", ".join(f"{k} = {' or '.join(v)}" for k, v in run.get("holdout", {}).items())),
-        ("architecture", f"{run.get('architecture', '')} {_pairs(run.get('parameters', {}))}".strip()),
-        ("training", f"run {run['id']}, seed {run['seed']}, {run['seconds']:.0f} s"),
-        ("environment", _pairs(run.get("environment", {}))),
-        ("artifact", f"{card.artifact_bytes} bytes, sha256 {card.artifact_sha256}"),
-    ]
-    return [(name, value) for name, value in found if value]
-
-
-def _pairs(values: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name} {value}" for name, value in values.items())
-
-
-def size_rows(card: ModelCard) -> list[tuple[str, ...]]:
-    """The fit table as text: target, verdict, flash, arena, latency."""
-    return [
-        (
-            size.target,
-            "fits" if size.fits else f"does not fit: {size.reason}",
-            f"{size.flash_bytes} B",
-            "-" if size.arena_bytes is None else f"{size.arena_bytes} B",
-            "-" if size.latency_ms is None else f"{size.latency_ms[0]:.3g}..{size.latency_ms[1]:.3g} ms",
-        )
-        for size in card.sizes
-    ]
+    def size_rows(self) -> list[tuple[str, ...]]:
+        """The fit table as text: target, verdict, flash, arena, latency."""
+        return [
+            (
+                size.target,
+                "fits" if size.fits else f"does not fit: {size.reason}",
+                f"{size.flash_bytes:,} B",
+                "-" if size.arena_bytes is None else f"{size.arena_bytes:,} B",
+                "-" if size.latency_ms is None else f"{size.latency_ms[0]:.3g}..{size.latency_ms[1]:.3g} ms",
+            )
+            for size in self.sizes
+        ]
 
 
 def share(figure: Figure) -> str:
@@ -185,56 +185,43 @@ def number(value: float) -> str:
     )
 
 
-def render_html(card: ModelCard) -> str:
-    """The card as one HTML file: no script, no request."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("edgeops.reports", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(share=share, number=number)
-    return environment.get_template("model_card.html.j2").render(
-        card=card,
-        facts=facts(card),
-        sizes=size_rows(card),
-        not_for=_NOT_FOR,
-        confusion=confusion_picture(card.labels, card.metrics["int8"]["confusion"]),
-        calibration=_calibration_picture(card),
-        curves=_curves_picture(card),
-    )
+def _data(data: Mapping[str, Any]) -> str:
+    parts = ", ".join(f"{n:,} {part.replace('_', ' ')}" for part, n in data["parts"].items() if n)
+    source = f", from {data['source']}" if data.get("source") else ""
+    aside = f"; {data['quarantined']:,} set aside" if data.get("quarantined") else ""
+    return f"{data['name']}@{data['version']}, {data['kind']}{source}: {parts}{aside}"
 
 
-def confusion_picture(labels: Sequence[str], counts: Sequence[Sequence[int]]) -> Markup:
-    """Rows are true classes, columns predicted ones; each row is shaded by its share."""
-    from edgeops.reports.svg import matrix
-
-    return matrix("Confusion matrix: rows are true classes, columns what was predicted", labels, counts)
-
-
-def _calibration_picture(card: ModelCard) -> Markup | None:
-    if not card.calibration:
-        return None
-    from edgeops.reports.svg import Line, line_chart
-
-    points = tuple((100 * row["confidence"], row["accuracy"]) for row in card.calibration)
-    ideal = tuple((100 * row["confidence"], row["confidence"]) for row in card.calibration)
-    lines = (Line("measured", "a measured", points), Line("ideal", "b estimated", ideal))
-    return line_chart("Share that was right, by confidence", lines, (), "confidence, %", height=300)
+def _split(split: Mapping[str, Any]) -> str:
+    if not split.get("shares"):
+        return ""
+    shares = ", ".join(f"{name} {value:.0%}" for name, value in split["shares"].items() if value)
+    by = f"by {split['group']}, " if split.get("group") else ""
+    return f"{by}stratified: {shares}" if split.get("stratified") else f"{by}{shares}"
 
 
-def _curves_picture(card: ModelCard) -> Markup | None:
-    from edgeops.reports.svg import Line, line_chart
+def _training(run: Mapping[str, Any]) -> str:
+    how = run.get("settings", {}).get("training", {})
+    said = [f"run {run['id']}", f"seed {run['seed']}"]
+    if how:
+        said += [
+            f"{how['epochs']} epochs",
+            f"batches of {how['batch_size']}",
+            f"learning rate {how['learning_rate']:g}",
+        ]
+    return ", ".join([*said, f"{run['seconds']:.0f} s"])
 
-    lines = []
-    for key, style, label in (
-        ("accuracy", "a measured", "training"),
-        ("val_accuracy", "b measured", "validation"),
-    ):
-        points = tuple((float(i), row[key]) for i, row in enumerate(card.curves, 1) if key in row)
-        if len(points) > 1 and any(value for _, value in points):
-            lines.append(Line(label, style, points))
-    return line_chart("Accuracy by epoch", lines, (), "epoch", height=300) if lines else None
+
+def _quantization(notes: Mapping[str, Any]) -> str:
+    tried = notes.get("representative", {})
+    said = []
+    if tried:
+        shown = ", ".join(f"{size} ({value:.4g})" for size, value in tried.items())
+        said.append(f"representative items, with the quality on the validation part: {shown}")
+    if aware := notes.get("aware"):
+        said.append(f"training with quantization {'taken' if aware['taken'] else 'tried, not taken'}")
+    return "; ".join(said)
+
+
+def _pairs(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in values.items())

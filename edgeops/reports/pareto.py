@@ -25,11 +25,13 @@ class Point:
     on_front: bool
 
 
-def pareto_picture(title: str, measure: str, points: Sequence[Point], left_out: int) -> str:
+def pareto_picture(
+    title: str, measure: str, points: Sequence[Point], left_out: int, arena_source: str = "measured"
+) -> str:
     """Points of quality (up) against arena (right), a line along the front, whose points are labelled.
 
     Shape and shade tell thirds of the latency; what is not on the front is smaller and has no label.
-    ``left_out`` says how many trials have no point. A self-contained SVG.
+    ``left_out`` says how many trials have no point, ``arena_source`` how the arena is known. A self-contained SVG.
     """
     frame = _Frame(points)
     limits = _thirds([p.latency_ms for p in points if p.latency_ms is not None])
@@ -44,7 +46,7 @@ def pareto_picture(title: str, measure: str, points: Sequence[Point], left_out: 
         f'<text x="{_LEFT}" y="50" fill="#555">line: no other trial is better in both'
         f"{escape(rest) if left_out else ''}</text>",
         _legend(limits),
-        frame.axes(measure),
+        frame.axes(measure, arena_source),
     ]
     if len(front) > 1:
         path = "".join(f"H{frame.x(p.arena_bytes):.1f}V{frame.y(p.quality):.1f}" for p in front[1:])
@@ -82,7 +84,7 @@ class _Frame:
         low, high = self.shares[0], self.shares[-1]
         return _HEIGHT - _BOTTOM - (100 * quality - low) / (high - low) * (_HEIGHT - _TOP - _BOTTOM)
 
-    def axes(self, measure: str) -> str:
+    def axes(self, measure: str, arena_source: str) -> str:
         """Grid, ticks and what they are."""
         out = []
         for share in self.shares:
@@ -96,7 +98,9 @@ class _Frame:
             out.append(f'<text x="{x:.1f}" y="{foot + 20}" text-anchor="middle">{arena:.5g}</text>')
         out.append(f'<path d="M{_LEFT},{foot}H{_WIDTH - _RIGHT}" stroke="#222"/>')
         middle = (_LEFT + _WIDTH - _RIGHT) / 2
-        out.append(f'<text x="{middle}" y="{_HEIGHT - 14}" text-anchor="middle">arena, KiB (measured)</text>')
+        out.append(
+            f'<text x="{middle}" y="{_HEIGHT - 14}" text-anchor="middle">arena, KiB ({escape(arena_source)})</text>'
+        )
         out.append(f'<text x="{_LEFT - 8}" y="{_TOP - 12}" text-anchor="end">{escape(measure)}</text>')
         return "".join(out)
 

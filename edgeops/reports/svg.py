@@ -109,7 +109,7 @@ def line_chart(
             parts.append(_marker(line.style, x + 17, 20))
         parts.append(f'<text x="{x + 42}" y="24">{escape(line.label)}</text>')
         x += 42 + 7.2 * len(line.label) + 26
-    return _svg(alt, height, parts)
+    return picture(alt, height, parts)
 
 
 def heat_map(alt: str, rows: Sequence[Row], x_label: str, low: float, high: float) -> Markup:
@@ -138,7 +138,7 @@ def heat_map(alt: str, rows: Sequence[Row], x_label: str, low: float, high: floa
         parts.append(f'<text x="{x:.1f}" y="{height - 24}" text-anchor="middle">{tick}</text>')
     middle = left + (WIDTH - left - right) / 2
     parts.append(f'<text x="{middle}" y="{height - 4}" text-anchor="middle">{escape(x_label)}</text>')
-    return _svg(alt, height, parts)
+    return picture(alt, height, parts)
 
 
 def histogram(alt: str, reference: Sequence[int], current: Sequence[int]) -> Markup:
@@ -160,34 +160,7 @@ def histogram(alt: str, reference: Sequence[int], current: Sequence[int]) -> Mar
             )
     parts.append(f'<text x="40" y="{foot + 18}">lowest bin</text>')
     parts.append(f'<text x="{width - 4}" y="{foot + 18}" text-anchor="end">highest bin</text>')
-    return _svg(alt, height, parts, width)
-
-
-def matrix(alt: str, labels: Sequence[str], counts: Sequence[Sequence[int]]) -> Markup:
-    """A square of counts, each cell shaded by its share of the row."""
-    left, top, room = 150, 40, 640
-    cell = max(14.0, min(56.0, room / max(len(labels), 1)))
-    height, width = int(top + cell * len(labels) + 16), int(left + cell * len(labels) + 30)
-    parts = []
-    for index, (label, row) in enumerate(zip(labels, counts, strict=True)):
-        y = top + index * cell
-        parts.append(
-            f'<text x="{left - 8}" y="{y + cell / 2 + 4:.1f}" text-anchor="end">{escape(label)}</text>'
-        )
-        x = left + (index + 0.5) * cell
-        parts.append(f'<text x="{x:.1f}" y="{top - 10}" text-anchor="middle">{escape(label[:8])}</text>')
-        for column, (count, part) in enumerate(zip(row, _shares(row), strict=True)):
-            x = left + column * cell
-            parts.append(
-                f'<rect class="cell" x="{x + 1:.1f}" y="{y + 1:.1f}" width="{cell - 2:.1f}"'
-                f' height="{cell - 2:.1f}" fill-opacity="{0.05 + 0.75 * part:.2f}"/>'
-            )
-            if count and cell >= 20:
-                parts.append(
-                    f'<text class="marked" x="{x + cell / 2:.1f}" y="{y + cell / 2 + 4:.1f}"'
-                    f' text-anchor="middle">{count}</text>'
-                )
-    return _svg(alt, height, parts, max(width, 400))
+    return picture(alt, height, parts, width)
 
 
 def _shares(counts: Sequence[int]) -> list[float]:
@@ -219,7 +192,8 @@ def _scale(left: int, low: float, high: float) -> str:
     )
 
 
-def _svg(alt: str, height: int, parts: Sequence[str], width: int = WIDTH) -> Markup:
+def picture(alt: str, height: int, parts: Sequence[str], width: int = WIDTH) -> Markup:
+    """Parts of SVG as one picture of the page, ``width`` by ``height`` units, with ``alt`` to be read aloud."""
     body = "".join(parts)
     return Markup(
         f'<svg role="img" viewBox="0 0 {width} {height}" aria-label="{escape(alt)}">'

@@ -72,7 +72,7 @@ class _Reader:
     def graph(self) -> Graph:
         root = self._table(self._offset(0))
         codes = [self._operator_name(code) for code in self._tables(root, 1)]
-        buffers = [self._buffer_bytes(buffer) for buffer in self._tables(root, 4)]
+        buffers = [self._buffer(buffer) for buffer in self._tables(root, 4)]
         subgraphs = tuple(self._subgraph(table, codes, buffers) for table in self._tables(root, 2))
         if not subgraphs:
             raise _Damaged("it holds no graph")
@@ -89,12 +89,13 @@ class _Reader:
             return custom_name(self._string(table, 1))
         return BUILTIN_OPERATORS[code]
 
-    def _buffer_bytes(self, table: _Table) -> int:
+    def _buffer(self, table: _Table) -> tuple[int, int]:
+        """Where a buffer's data begins and how many bytes it has."""
         if 1 in table.fields or 2 in table.fields:
             raise _Damaged("its weights lie outside of the flatbuffer, which microcontrollers do not read")
-        return self._vector(table, 0, 1)[1]
+        return self._vector(table, 0, 1)
 
-    def _subgraph(self, table: _Table, codes: list[str], buffers: list[int]) -> Subgraph:
+    def _subgraph(self, table: _Table, codes: list[str], buffers: list[tuple[int, int]]) -> Subgraph:
         tensors = tuple(self._tensor(entry, buffers) for entry in self._tables(table, 0))
         return Subgraph(
             tensors,
@@ -113,7 +114,7 @@ class _Reader:
             self._table(self._offset(table.fields[4]))
         return Operator(codes[code], inputs, outputs)
 
-    def _tensor(self, table: _Table, buffers: list[int]) -> Tensor:
+    def _tensor(self, table: _Table, buffers: list[tuple[int, int]]) -> Tensor:
         name = self._string(table, 3)
         shape = self._integers(table, 0)
         if len(shape) > MAX_RANK or any(size < 0 for size in shape):
@@ -132,10 +133,11 @@ class _Reader:
             scale = float(_F32.unpack_from(self._data, start)[0]) if scales else 0.0
             self._vector(quantization, 3, 8)
         dtype, bits = TENSOR_TYPES[kind]
-        held, needed = buffers[buffer], (math.prod(shape) * bits + 7) // 8
+        (data_at, held), needed = buffers[buffer], (math.prod(shape) * bits + 7) // 8
         if held and dtype != "string" and held < needed:
             raise _Damaged(f"tensor {name!r} needs {needed} bytes of data; its buffer has {held}")
-        return Tensor(name, shape, dtype, held, scales, scale, start, bool(self._scalar(table, 5, _U8)))
+        is_variable = bool(self._scalar(table, 5, _U8))
+        return Tensor(name, shape, dtype, held, scales, scale, start, is_variable, data_at)
 
     def _indices(self, table: _Table, slot: int, lowest: int, end: int) -> tuple[int, ...]:
         indices = self._integers(table, slot)

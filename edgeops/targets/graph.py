@@ -42,6 +42,7 @@ class Tensor:
 
     ``shape`` is that of one inference. ``scales`` counts the quantization scales (0 none, 1 per tensor, more
     per channel), ``scale`` is the first of them, 0.0 where there is none, and ``scale_at`` its place in the file.
+    ``data_at`` is where its data begins in the file, 0 for an activation.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Tensor:
     scale: float
     scale_at: int
     is_variable: bool
+    data_at: int = 0
 
     @property
     def elements(self) -> int:

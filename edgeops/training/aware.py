@@ -1,74 +1,61 @@
-"""Quantization-aware training, with tensorflow-model-optimization, which knows ``tf_keras`` only.
-
-The same layers are built once more of ``tf_keras``, given the trained weights, wrapped so that they round as
-int8 does, and trained on for a few epochs.
-"""
+"""Quantization-aware training: some further epochs in which the model already rounds as int8 will."""
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
-from edgeops.core.errors import ConfigError, MissingExtra
-from edgeops.training.architectures.build import build
+from edgeops.core.errors import ConfigError
 from edgeops.training.arrays import Float32
-from edgeops.training.backend import load_tensorflow, quiet
-from edgeops.training.fit import Fitted, TrainingSet, run
-from edgeops.training.losses import cross_entropy, reconstruction_loss
-from edgeops.training.quantize import convert
+from edgeops.training.backend import load_tensorflow
+from edgeops.training.fit import Fitted, TrainingSet, loss_of, run
+from edgeops.training.pruning import ZeroMask, prunable_kernels
 from edgeops.training.recipe import Recipe
+from edgeops.training.rounding import copy_weights, rounded_clone, rounding_forward
 
-_SLOWER = 0.1  # of the learning rate: the weights are nearly right already
+_SLOWER = 0.3  # of the learning rate: the weights are nearly right already
 
 
 def train_aware(
     recipe: Recipe, fitted: Fitted, data: TrainingSet, representative: Float32, seed: int
-) -> bytes:
-    """The int8 ``.tflite`` of the fitted model after further epochs under quantization.
+) -> Fitted:
+    """The fitted model after ``quantization.aware_epochs`` further epochs under rounding, as a plain float model.
 
-    ``representative`` (N, *shape) float32 are model inputs. Raises ``MissingExtra`` without the packages it
-    needs, and ``ConfigError`` for an architecture of the recipe's own, which is built of keras 3 only.
+    It is quantized as any other; only its weights are such that less is lost. ``representative`` (N, *shape)
+    float32 are model inputs. What was pruned stays zero. ``fitted`` is left as it is. Raises ``ConfigError``
+    for an architecture of the recipe's own that is not a functional keras model.
     """
-    if recipe.architecture.python is not None:
+    tensorflow, keras = load_tensorflow(recipe.training.threads)
+    keras.utils.set_random_seed(seed % 2**32)
+    try:
+        clone = rounded_clone(fitted.model, representative)
+        plain = keras.models.clone_model(fitted.model)
+    except (ValueError, AttributeError) as error:
         raise ConfigError(
-            f"{recipe.path}: quantization-aware training takes built-in architectures only",
-            fix='set quantization.aware = "never"',
+            f"{recipe.path}: quantization-aware training needs a functional keras model: {error}",
+            fix='build it with keras.Input and keras.Model, or set quantization.aware = "never"',
             file=str(recipe.path),
             key="quantization.aware",
-        )
-    tf_keras, optimization = _load()
-    tensorflow, _ = load_tensorflow()
-    with quiet():
-        tf_keras.utils.set_random_seed(seed % 2**32)
-        plain = build(recipe, tf_keras, data.inputs.shape[1:], data.n_classes)
-        _copy_weights(fitted.model, plain)
-        aware = optimization.quantization.keras.quantize_model(plain)
-    loss = (
-        reconstruction_loss(tensorflow)
-        if recipe.finds_anomalies
-        else cross_entropy(tensorflow, data.n_classes, recipe.training.label_smoothing, None)
-    )
-    rate = recipe.training.learning_rate * _SLOWER
-    run(recipe, aware, data, loss, recipe.quantization.aware_epochs, rate, seed, None, keras=tf_keras)
-    return convert(aware, "int8", representative[:200], recipe.quantization.per_channel_dense)
-
-
-def _copy_weights(source: Any, target: Any) -> None:
-    for layer in source.layers:
-        weights = layer.get_weights()
-        if weights:
-            target.get_layer(layer.name).set_weights(weights)
-
-
-def _load() -> tuple[Any, Any]:
-    load_tensorflow()
-    try:
-        with quiet():
-            import tensorflow_model_optimization as optimization
-            import tf_keras
-    except ImportError as error:
-        raise MissingExtra(
-            f"quantization-aware training needs tensorflow-model-optimization: {error}",
-            fix='pip install "edgeops[qat]"',
-            extra="qat",
         ) from error
-    return tf_keras, optimization
+    x, y = data.validation
+    unwatched = dataclasses.replace(data, validation=(x[:0], y[:0]))
+    curves = run(
+        recipe,
+        clone,
+        unwatched,
+        loss_of(recipe, data),
+        recipe.quantization.aware_epochs,
+        recipe.training.learning_rate * _SLOWER,
+        seed,
+        zeros=zeros_of(tensorflow, recipe, clone),
+        forward=rounding_forward(clone, recipe.quantization.per_channel_dense),
+    )
+    copy_weights(clone, plain)
+    return Fitted(plain, curves)
+
+
+def zeros_of(tensorflow: Any, recipe: Recipe, model: Any) -> ZeroMask | None:
+    """What keeps a pruned model sparse while it is trained further; None for one that is not pruned."""
+    if not recipe.training.pruning.sparsity:
+        return None
+    return ZeroMask(tensorflow, prunable_kernels(model))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,10 +14,12 @@ from edgeops.training.arrays import Float32, Targets
 from edgeops.training.augment import augmented
 from edgeops.training.backend import load_tensorflow
 from edgeops.training.losses import Loss, cross_entropy, distilled, reconstruction_loss
-from edgeops.training.pruning import Pruner
+from edgeops.training.pruning import Pruner, ZeroMask
 from edgeops.training.recipe import Recipe
 
 Progress = Callable[[int, int, dict[str, float]], None]
+# a batch of inputs to outputs while training, and to what layers add to the loss
+Forward = Callable[[Any], tuple[Any, list[Any]]]
 _STEP_SEED_SPAN = 2**32
 
 
@@ -54,20 +56,27 @@ def train_float(recipe: Recipe, data: TrainingSet, seed: int, progress: Progress
     keras.utils.set_random_seed(seed % _STEP_SEED_SPAN)
     tensorflow.config.experimental.enable_op_determinism()
     chosen, shape = recipe.training, data.inputs.shape[1:]
-    if recipe.finds_anomalies:
-        loss: Loss = reconstruction_loss(tensorflow)
-    else:
-        weights = class_weights(data.targets[data.rows], data.n_classes) if chosen.balanced else None
-        loss = cross_entropy(tensorflow, data.n_classes, chosen.label_smoothing, weights)
+    loss = loss_of(recipe, data)
     teaching = chosen.distillation
     if teaching.epochs:
         teacher = build(with_parameters(recipe, teaching.teacher), keras, shape, data.n_classes)
-        run(recipe, teacher, data, loss, teaching.epochs, chosen.learning_rate, seed + 1, None)
+        run(recipe, teacher, data, loss, teaching.epochs, chosen.learning_rate, seed + 1)
         loss = distilled(tensorflow, loss, teacher, teaching.temperature, teaching.share)
         keras.utils.set_random_seed(seed % _STEP_SEED_SPAN)
     model = build(recipe, keras, shape, data.n_classes)
-    curves = run(recipe, model, data, loss, chosen.epochs, chosen.learning_rate, seed, progress)
-    return Fitted(model, curves)
+    pruner = Pruner(tensorflow, model, chosen.pruning, _steps(recipe, data, chosen.epochs))
+    rate = chosen.learning_rate
+    return Fitted(model, run(recipe, model, data, loss, chosen.epochs, rate, seed, progress, zeros=pruner))
+
+
+def loss_of(recipe: Recipe, data: TrainingSet) -> Loss:
+    """What the recipe's model is trained to make small, without a teacher."""
+    tensorflow, _ = load_tensorflow(recipe.training.threads)
+    if recipe.finds_anomalies:
+        return reconstruction_loss(tensorflow)
+    chosen = recipe.training
+    weights = class_weights(data.targets[data.rows], data.n_classes) if chosen.balanced else None
+    return cross_entropy(tensorflow, data.n_classes, chosen.label_smoothing, weights)
 
 
 def run(
@@ -78,28 +87,26 @@ def run(
     epochs: int,
     learning_rate: float,
     seed: int,
-    progress: Progress | None,
-    trainable: Sequence[Any] | None = None,
-    keras: Any = None,
+    progress: Progress | None = None,
+    *,
+    zeros: ZeroMask | None = None,
+    forward: Forward | None = None,
 ) -> tuple[dict[str, float], ...]:
-    """Train ``model`` in place, all of it or only the ``trainable`` variables; returns the curves.
+    """Train those of the model's layers that are ``trainable``, in place; returns the curves.
 
-    ``keras`` is the module that the model is made of, where it is not keras 3.
+    ``zeros`` keeps weights at zero. ``forward`` is what a batch goes through, where it is not the model itself.
     """
-    tensorflow, keras_3 = load_tensorflow(recipe.training.threads)
-    keras = keras or keras_3
+    tensorflow, keras = load_tensorflow(recipe.training.threads)
     rng = np.random.default_rng(seed)
-    how = recipe.training.augmentation
-    rounds = how.copies + how.originals
-    steps = -(-len(data.rows) * rounds // recipe.training.batch_size) * epochs
-    pruner = Pruner(tensorflow, model, recipe.training.pruning, steps)
-    step = _training_step(tensorflow, keras, model, loss, learning_rate, steps, trainable)
+    rate = keras.optimizers.schedules.CosineDecay(learning_rate, _steps(recipe, data, epochs))
+    zeros = zeros or ZeroMask(tensorflow, [])
+    step = _training_step(tensorflow, keras, model, loss, rate, forward)
     curves = []
     for epoch in range(1, epochs + 1):
         losses, hits, seen = [], [], 0
         for x, y in _batches(recipe, data, rng):
             value, hit = step(tensorflow.constant(x), tensorflow.constant(y))
-            pruner.after_step()
+            zeros.after_step()
             losses.append(value)
             hits.append(hit)
             seen += len(y)
@@ -111,8 +118,13 @@ def run(
         curves.append(figures)
         if progress is not None:
             progress(epoch, epochs, figures)
-    pruner.finish()
+    zeros.finish()
     return tuple(curves)
+
+
+def _steps(recipe: Recipe, data: TrainingSet, epochs: int) -> int:
+    how = recipe.training.augmentation
+    return -(-len(data.rows) * (how.copies + how.originals) // recipe.training.batch_size) * epochs
 
 
 def class_weights(targets: Targets, n_classes: int) -> NDArray[np.float32]:
@@ -140,29 +152,27 @@ def _batches(
 
 
 def _training_step(
-    tensorflow: Any,
-    keras: Any,
-    model: Any,
-    loss: Loss,
-    learning_rate: float,
-    steps: int,
-    trainable: Sequence[Any] | None,
+    tensorflow: Any, keras: Any, model: Any, loss: Loss, learning_rate: Any, forward: Forward | None
 ) -> Any:
     """One compiled step of Adam; a loop of our own takes half the time of ``fit`` here."""
-    variables = list(trainable if trainable is not None else model.trainable_variables)
-    optimizer = keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(learning_rate, steps))
+    variables = list(model.trainable_variables)
+    optimizer = keras.optimizers.Adam(learning_rate)
     optimizer.build(variables)
     signature = [
         tensorflow.TensorSpec((None, *model.input_shape[1:]), tensorflow.float32),
         tensorflow.TensorSpec((None,), tensorflow.int64),
     ]
 
+    def plainly(x: Any) -> tuple[Any, list[Any]]:
+        outputs = model(x, training=True)
+        return outputs, model.losses
+
     def step(x: Any, y: Any) -> tuple[Any, Any]:
         with tensorflow.GradientTape() as tape:
-            outputs = model(x, training=True)
+            outputs, added = (forward or plainly)(x)
             value = loss(x, y, outputs)
-            if model.losses:
-                value += tensorflow.add_n(model.losses)
+            if added:
+                value += tensorflow.add_n(added)
         gradients = tape.gradient(value, variables)
         optimizer.apply_gradients(zip(gradients, variables, strict=True))
         return value, _hits(tensorflow, outputs, y)

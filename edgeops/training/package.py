@@ -128,7 +128,7 @@ def build_package(
         output=TensorContract.of(result.output, "probability" if result.threshold is None else unit),
         output_kind="classes" if result.threshold is None else "reconstruction",
         labels=result.labels,
-        preprocessing=recipe.preprocessing.steps,
+        preprocessing=result.steps,
         source=_raw_contract(recipe, result, unit),
         threshold=result.threshold,
         observe=ref(encode(observe_plan(result, recipe.observe.features))),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 import edgeops
 from edgeops.core.errors import ConfigError
+from edgeops.core.manifest import Step
 from edgeops.core.tensors import TensorSpec
 from edgeops.data.dataset import Dataset, Part
 from edgeops.training.arrays import Float32, Int8, Targets
@@ -51,6 +52,7 @@ class TrainingResult:
     input: TensorSpec
     output: TensorSpec
     raw_shape: tuple[int, ...]
+    steps: tuple[Step, ...]
     sample_rate_hz: float
     threshold: int | None
     reference_inputs: Int8
@@ -140,6 +142,7 @@ def train(
         input=scorer.input,
         output=scorer.output,
         raw_shape=data.raw_shape,
+        steps=data.steps,
         sample_rate_hz=dataset.sample_rate_hz,
         threshold=scorer.threshold,
         reference_inputs=_reference(data, scorer),
@@ -160,9 +163,14 @@ def train(
     )
 
 
-def evaluate_part(recipe: Recipe, tflite: bytes, dataset: Dataset, part: str | Part) -> Metrics:
-    """An int8 classifier, old or new, on one part of a dataset; raises ``DataError`` when it is empty."""
-    data = prepare(recipe, dataset)
+def evaluate_part(
+    recipe: Recipe, tflite: bytes, dataset: Dataset, part: str | Part, steps: Sequence[Step] | None = None
+) -> Metrics:
+    """An int8 classifier, old or new, on one part of a dataset; raises ``DataError`` when it is empty.
+
+    ``steps`` are those of the model's manifest, where it has other ones than this recipe and dataset give.
+    """
+    data = prepare(recipe, dataset, steps)
     inputs, targets = data.part(part if isinstance(part, Part) else Part[part.upper()])
     scorer = int8_scorer(recipe, tflite, data.inputs[:0])
     return scorer.score(scorer.quantized(inputs)).metrics(targets, len(data.labels), {})

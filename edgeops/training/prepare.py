@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 
 from edgeops.core.errors import ConfigError, DataError, InputError
 from edgeops.core.features.steps import apply_to_batch, output_shape
+from edgeops.core.manifest import Step
 from edgeops.core.outputs import RECONSTRUCTION_LABELS
 from edgeops.data.dataset import SOURCE_ORIGIN, Dataset
 from edgeops.data.splitting import Part, holdout_parts
 from edgeops.training.arrays import Float32, Targets
+from edgeops.training.normalising import measured_steps
 from edgeops.training.recipe import Recipe
 from edgeops.training.windows import (
     BY_TIME,
@@ -36,6 +38,7 @@ class Prepared:
     """The inputs of a model, in the dataset's order, which is random with respect to content.
 
     ``inputs`` (M, *shape) float32, in memory or, where they are many, in an unnamed temporary file;
+    ``steps`` is the whole front end that made them;
     ``targets`` (M,) indices into ``labels``; ``parts`` (M,) codes of ``Part``; ``items`` (M,) which item of
     the dataset each is from; ``original`` (M,) false where it was captured in the field.
     """
@@ -47,6 +50,7 @@ class Prepared:
     original: NDArray[np.bool_]
     labels: tuple[str, ...]
     raw_shape: tuple[int, ...]
+    steps: tuple[Step, ...]
     dataset: str
     slices: Mapping[str, tuple[str, ...]]
 
@@ -69,43 +73,89 @@ class Prepared:
         return self.inputs[rows], self.targets[rows]
 
 
-def prepare(recipe: Recipe, dataset: Dataset) -> Prepared:
+@dataclass(frozen=True, eq=False)
+class _Assigned:
+    """Every window that is used, with its part and target, before any value is read."""
+
+    windows: Windows
+    parts: NDArray[np.int64]
+    targets: Targets
+    labels: tuple[str, ...]
+    raw_shape: tuple[int, ...]
+
+
+def prepare(recipe: Recipe, dataset: Dataset, steps: Sequence[Step] | None = None) -> Prepared:
     """Cut, preprocess and assign every item of a dataset as the recipe says.
+
+    ``steps`` are those of a manifest, for a model that exists; by default the recipe's, and what it has
+    measured on the train part.
 
     Raises ``ConfigError`` when the front end does not suit the items, ``DataError`` for a label or slice that
     the recipe names and the dataset does not have.
     """
+    assigned = _assign(recipe, dataset)
+    given = tuple(recipe.preprocessing.steps if steps is None else steps)
+    try:
+        shape = output_shape(given, assigned.raw_shape)
+    except InputError as error:
+        raise ConfigError(
+            f"{recipe.path}: preprocessing does not suit inputs of shape {assigned.raw_shape}: {error.message}",
+            file=str(recipe.path),
+            key="preprocessing.steps",
+        ) from error
+    items = assigned.windows.item
+    inputs = _allocate((len(items), *shape))
+    for start, raw in _raw_chunks(dataset, assigned.windows, assigned.raw_shape):
+        inputs[start : start + len(raw)] = apply_to_batch(given, raw)
+    original = np.array([origin == SOURCE_ORIGIN for origin in dataset.origins])[items]
+    if steps is None:
+        learned = np.flatnonzero((assigned.parts == Part.TRAIN) & original)
+        last = measured_steps(recipe.preprocessing.normalise, inputs, learned) if len(learned) else ()
+        for start in range(0, len(items) if last else 0, _CHUNK):
+            inputs[start : start + _CHUNK] = apply_to_batch(last, inputs[start : start + _CHUNK])
+        given = (*given, *last)
+    return Prepared(
+        inputs=inputs,
+        targets=assigned.targets,
+        parts=assigned.parts.astype(np.uint8),
+        items=items,
+        original=original,
+        labels=assigned.labels,
+        raw_shape=assigned.raw_shape,
+        steps=given,
+        dataset=f"{dataset.name}@{dataset.version}",
+        slices={name: tuple(values[i] for i in items) for name, values in dataset.slices.items()},
+    )
+
+
+def raw_part(recipe: Recipe, dataset: Dataset, part: Part) -> tuple[Float32, Targets, tuple[str, ...]]:
+    """What a sensor would have given for one part: raw inputs (M, *raw shape), targets (M,), the model's labels.
+
+    Raises as ``prepare`` does, and ``DataError`` when the part is empty.
+    """
+    assigned = _assign(recipe, dataset)
+    chosen = assigned.parts == part
+    if not chosen.any():
+        raise DataError(
+            f"the part {part.label!r} of {dataset.name}@{dataset.version} is empty",
+            fix="name another part, or add more items to the dataset",
+            part=part.label,
+        )
+    windows = assigned.windows.take(chosen)
+    raw = np.concatenate([chunk for _, chunk in _raw_chunks(dataset, windows, assigned.raw_shape)])
+    return raw, assigned.targets[chosen], assigned.labels
+
+
+def _assign(recipe: Recipe, dataset: Dataset) -> _Assigned:
     lengths = [len(dataset.inputs[index]) for index in range(len(dataset))] if recipe.data.window else []
     windows = cut(lengths or [0] * len(dataset), recipe.data.window, recipe.data.stride)
     targets, labels = _targets(recipe, dataset)
     parts = _parts(recipe, dataset, windows, lengths)
     used = parts >= 0
     windows, parts = windows.take(used), parts[used]
-    raw_shape = raw_shape_of(recipe, dataset)
-    try:
-        shape = output_shape(recipe.preprocessing.steps, raw_shape)
-    except InputError as error:
-        raise ConfigError(
-            f"{recipe.path}: preprocessing does not suit inputs of shape {raw_shape}: {error.message}",
-            file=str(recipe.path),
-            key="preprocessing.steps",
-        ) from error
-    inputs = _allocate((len(windows), *shape))
-    for start, raw in _raw_chunks(dataset, windows, raw_shape):
-        inputs[start : start + len(raw)] = apply_to_batch(recipe.preprocessing.steps, raw)
     row_targets = targets[windows.item]
     parts = _anomalies_to_test(recipe, row_targets, parts)
-    return Prepared(
-        inputs=inputs,
-        targets=row_targets,
-        parts=parts.astype(np.uint8),
-        items=windows.item,
-        original=np.array([origin == SOURCE_ORIGIN for origin in dataset.origins])[windows.item],
-        labels=labels,
-        raw_shape=raw_shape,
-        dataset=f"{dataset.name}@{dataset.version}",
-        slices={name: tuple(values[i] for i in windows.item) for name, values in dataset.slices.items()},
-    )
+    return _Assigned(windows, parts, row_targets, labels, raw_shape_of(recipe, dataset))
 
 
 def raw_shape_of(recipe: Recipe, dataset: Dataset) -> tuple[int, ...]:

@@ -28,8 +28,8 @@ def rebuilt(recipe: Recipe, input_shape: tuple[int, ...], n_classes: int, raw: b
     """
     _, keras = load_tensorflow(recipe.training.threads)
     model = build(recipe, keras, input_shape, n_classes)
-    arrays = arrays_in(raw)
     try:
+        arrays = arrays_in(raw)
         model.set_weights([arrays[name] for name in sorted(arrays)])
     except ValueError as error:
         raise InputError(f"the stored weights are of another architecture: {error}") from error

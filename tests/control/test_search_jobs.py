@@ -515,7 +515,9 @@ class TestInAWorkspace:
         assert 0 <= trial["quality"] <= 1
         assert trial["arena_bytes"] > 1000
         assert trial["latency_ms"]["low"] < trial["latency_ms"]["high"]
-        assert first.stderr.startswith("1 of 1  trial 1  accuracy ")
+        space, line = first.stderr.splitlines()
+        assert space == "real: filters 8..64, learning_rate 0.0001..0.01"
+        assert line.startswith("1 of 1  trial 1  accuracy ")
         out = ["--plot", str(tmp_path / "front.svg"), "--out", str(tmp_path / "found")]
         second = edgeops("search", str(recipe), *plain, "--trials", "2", *out)
         assert second.returncode == 0, second.stderr

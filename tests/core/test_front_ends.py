@@ -60,6 +60,15 @@ CASES: dict[str, st.SearchStrategy[tuple[Step, Shape]]] = {
     "resize": st.tuples(step("resize", height=st.integers(1, 12), width=st.integers(1, 12)), images),
     "grey": st.tuples(step("grey"), images),
     "normalise": st.tuples(step("normalise", mean=numbers, deviation=positive), images),
+    "columns": st.tuples(
+        step(
+            "columns",
+            first=st.integers(0, 2),
+            mean=st.tuples(numbers, numbers),
+            deviation=st.tuples(positive, positive),
+        ),
+        st.sampled_from([(4,), (9,), (5, 4), (6, 4, 1), (4, 1)]),
+    ),
     "fit_length": st.tuples(step("fit_length", samples=st.integers(1, 300)), series_shapes),
     "log_mel": st.tuples(
         step("log_mel", **SPEECH, spectrum=st.sampled_from(audio.SPECTRA), floor=positive), sounds
@@ -175,6 +184,18 @@ class TestImages:
         )
         assert np.allclose(run("grey", np.full((2, 2, 3), 90.0)), 90)
         np.testing.assert_array_equal(run("grey", np.ones((2, 2, 1))), np.ones((2, 2, 1)))
+
+    def test_columns_lie_along_the_last_axis_that_has_more_than_one_place(self) -> None:
+        table = np.array([1, 10, 100, 1000], np.float32)
+        made = run("columns", table, first=1, mean=(10, 50), deviation=(5, 25))
+        assert made.tolist() == [1, 0, 2, 1000]
+        spectrogram = np.arange(12, dtype=np.float32).reshape(4, 3, 1)
+        made = run("columns", spectrogram, first=0, mean=(0, 1, 2), deviation=(1, 1, 1))
+        assert (made[..., 0] == np.arange(0, 12, 3)[:, None]).all()
+
+    def test_columns_beyond_the_last_are_refused(self) -> None:
+        with pytest.raises(InputError, match=r"columns 3 to 4 are not all in \(4,\)"):
+            run("columns", np.zeros(4), first=3, mean=(0, 0), deviation=(1, 1))
 
     def test_normalise_has_one_mean_or_one_for_each_channel(self) -> None:
         values = values_of((4, 4, 3), 3)

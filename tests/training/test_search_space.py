@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgeops.core.errors import ConfigError
@@ -308,6 +308,7 @@ class TestToml:
         max_leaves=12,
     )
 
+    @settings(max_examples=50)
     @given(document=st.dictionaries(st.text(st.characters(exclude_categories=("Cs",))), values, max_size=4))
     def test_what_is_written_is_read_as_the_same(self, document: dict[str, Any]) -> None:
         assert tomllib.loads(to_toml(document)) == document

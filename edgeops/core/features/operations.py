@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeops.core.errors import InputError
-from edgeops.core.features import audio, image, series
+from edgeops.core.features import audio, columns, image, series
 from edgeops.core.features.parameters import REQUIRED, Named, Parameter
 
 Float32 = NDArray[np.float32]
@@ -118,6 +118,11 @@ def _per_channel(name: str, low: float) -> Parameter:
     return Parameter(name, low=low, many=(1, 3), about="one number, or one for each of three channels")
 
 
+def _per_column(name: str, low: float) -> Parameter:
+    counts = tuple(range(1, columns.MOST + 1))
+    return Parameter(name, low=low, many=counts, about="one number for each column")
+
+
 OPERATIONS: Mapping[str, Operation] = MappingProxyType(
     {
         "scale": Operation(
@@ -148,6 +153,17 @@ OPERATIONS: Mapping[str, Operation] = MappingProxyType(
             image.normalise_shape,
             inverse=image.unnormalise,
             stackable=True,
+        ),
+        "columns": Operation(
+            "(x - mean) / deviation of some columns, along the last axis that has more than one place",
+            (
+                _whole("first", 0, MAX_VALUES, "number of the first column, from 0"),
+                _per_column("mean", -9e9),
+                _per_column("deviation", _SMALL),
+            ),
+            columns.normalise_columns,
+            columns.columns_shape,
+            inverse=columns.unnormalise_columns,
         ),
         "fit_length": Operation(
             "cut to a length in the middle, or filled with zeros at the end",

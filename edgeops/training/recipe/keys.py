@@ -36,7 +36,15 @@ SECTIONS: Mapping[str, Mapping[str, Key]] = {
         "holdout": Key(dict, default={}, about="slice to values: all such items are the test part"),
         "by_time": Key(list, default=[], about="labels whose recordings are cut by time instead"),
     },
-    "preprocessing": {"steps": Key(list, default=[], about="the front end, in order")},
+    "preprocessing": {
+        "steps": Key(list, default=[], about="the front end, in order"),
+        "normalise": Key(
+            str,
+            default="no",
+            choices=("no", "whole", "columns"),
+            about="a last step to mean 0 and deviation 1, as measured on the train part",
+        ),
+    },
     "training": {
         "epochs": Key(int, low=1, high=10_000, about="rounds over the training items"),
         "batch_size": Key(int, default=64, low=1, high=65_536, about="items a step"),
@@ -86,7 +94,9 @@ SECTIONS: Mapping[str, Mapping[str, Key]] = {
         ),
     },
     "observe": {"features": Key(list, default=list(FEATURES), about="what devices count of their inputs")},
-    "report": {"not_for": Key(list, default=[], about="sentences of the model card: what it must not be used for")},
+    "report": {
+        "not_for": Key(list, default=[], about="for the model card: what it must not be used for, in sentences"),
+    },
     "retrain": {
         "margin_on_test": Key(float, default=0.01, low=0.0, high=1.0, about="how much a retrain may lose"),
         "captured_weight": Key(int, default=1, low=1, high=100, about="times a captured sample is shown"),

@@ -98,7 +98,7 @@ def recipe_of(source: Source, document: Mapping[str, Any]) -> Recipe:
         **tables["recipe"],
         data=DataSection(**data),
         split=Split({key: tuple(values) for key, values in tables["split"]["holdout"].items()}, by_time),
-        preprocessing=Preprocessing(steps),
+        preprocessing=Preprocessing(steps, tables["preprocessing"]["normalise"]),
         architecture=architecture,
         training=TrainingSection(
             **{

@@ -32,9 +32,13 @@ class Split:
 
 @dataclass(frozen=True, slots=True)
 class Preprocessing:
-    """Named operations from raw values to the float input, in order; see ``edgeops.core.features.steps``."""
+    """Named operations from raw values to the float input, in order; see ``edgeops.core.features.steps``.
+
+    ``normalise``: ``no``, or a step that is measured on the train part and appended.
+    """
 
     steps: tuple[Step, ...]
+    normalise: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,6 +50,7 @@ def starter_recipe(facts: DataFacts) -> str:
         "steps = [",
         *[f"    {step}," for step in steps],
         "]",
+        *(['normalise = "columns"'] if facts.kind == "table" else []),
         "",
         "[architecture]",
         *architecture,
