@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import re
 import signal
 import threading
 from collections.abc import Iterator
@@ -12,9 +13,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import connection
 
-from edgeops.core.errors import MissingExtra, UnreachableError
+from edgeops.core.errors import MissingExtra, UnreachableError, UsageError
 
 _CONNECT_S = 10
+# distributed itself does not get over an address without a port
+_ADDRESS = re.compile(r"inproc://.+|([a-z]+://)?[^/\s]+:\d+/?")
 
 
 @dataclass(frozen=True)
@@ -62,8 +65,11 @@ def _end_with_parent() -> None:
 def dask_workers(address: str) -> Iterator[Workers]:
     """The workers of a Dask cluster, one trial each; raises ``UnreachableError`` where there is none.
 
-    They need the same version of EdgeOps, and the workspace at the same path.
+    They need the same version of EdgeOps, and the workspace at the same path. Raises ``UsageError`` for what
+    is no address, ``MissingExtra`` without distributed.
     """
+    if not _ADDRESS.fullmatch(address):
+        raise UsageError(f"{address!r} is no address of a Dask scheduler", fix="--dask tcp://HOST:8786")
     try:
         from distributed import Client
     except ImportError as error:

@@ -12,7 +12,7 @@ from edgeops.reports.figures import measured
 from edgeops.reports.svg import Line, picture
 
 HALF = 540
-_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 16, 36, 44
+_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 22, 36, 44
 _STYLES = ("a", "b")
 _Words = Callable[[float], str]
 
@@ -20,10 +20,10 @@ _Words = Callable[[float], str]
 def confusion(labels: Sequence[str], counts: Sequence[Sequence[int]]) -> Markup:
     """Rows are true classes, columns predicted ones; each cell is shaded by its share of the row."""
     longest = max((len(label) for label in labels), default=0)
-    left, cell = 34 + 7.4 * min(longest, 18), max(12.0, min(44.0, 430 / max(len(labels), 1)))
-    turned = 7.4 * min(longest, 18) > cell - 4
+    left, cell = 34 + 7.4 * min(longest, 18), max(12.0, min(64.0, 430 / max(len(labels), 1)))
+    turned = 7.4 * min(longest, 18) > cell
     top = 30 + (7.4 * min(longest, 18) if turned else 18)
-    width, height = left + cell * len(labels) + 8, top + cell * len(labels) + 8
+    width, height = max(HALF, left + cell * len(labels) + 8), top + cell * len(labels) + 8
     middle_x, middle_y = left + cell * len(labels) / 2, top + cell * len(labels) / 2
     parts = [
         f'<text class="soft" x="{middle_x:.1f}" y="14" text-anchor="middle">predicted</text>',

@@ -66,15 +66,12 @@ class ModelCard:
         return measured(round(metrics["accuracy"] * metrics["n"]), metrics["n"])
 
     def auc(self, kind: str = "int8") -> Figure:
-        """Area under the ROC curve with its 95% interval by Hanley and McNeil (1982)."""
+        """Area under the ROC curve with its 95% interval."""
         metrics = self.metrics[kind]
+        normal, anomalous = (sum(row) for row in metrics["confusion"])
         area = float(metrics["auc"])
-        negative, positive = (sum(row) for row in metrics["confusion"])
-        q1, q2 = area / (2 - area), 2 * area**2 / (1 + area)
-        spread = area * (1 - area) + (positive - 1) * (q1 - area**2) + (negative - 1) * (q2 - area**2)
-        margin = _Z * math.sqrt(max(spread, 0.0) / (positive * negative))
-        n = positive + negative
-        return Figure(area, max(0.0, area - margin), min(1.0, area + margin), "measured", n)
+        low, high = _area_interval(area, normal, anomalous)
+        return Figure(area, low, high, "measured", normal + anomalous)
 
     @property
     def calibration_error(self) -> float | None:
@@ -121,11 +118,11 @@ class ModelCard:
         if self.rejected:
             lines.append("Devices: a gate said no, and this version cannot be rolled out.")
         if self.finds_anomalies:
-            lines.append("Naming what is wrong: it only tells that an input is unlike the normal data above.")
+            lines.append("Naming what is wrong: it only tells that an input is unlike the normal data of this card.")
         else:
             lines.append(
-                "Inputs of another kind than the data above: whatever it is shown, it answers with one of its "
-                "labels."
+                "Inputs of another kind than the data of this card: whatever it is shown, it answers with one "
+                "of its labels."
             )
         lines += [
             f"Finding {row['class']!r}: more than half of such items are taken for something else."
@@ -169,6 +166,28 @@ class ModelCard:
             )
             for size in self.sizes
         ]
+
+
+def _area_interval(area: float, n: int, m: int) -> tuple[float, float]:
+    """95% interval of an area under the ROC curve of n against m items (Newcombe 2006, method 5).
+
+    Its ends are the areas a with |area - a| = z * sqrt(V(a)), where V(a) = a * (1 - a) * (1 + (k - 1) *
+    ((1 - a) / (2 - a) + a / (1 + a))) / (n * m) and k = (n + m) / 2; found by halving.
+    """
+
+    def within(a: float) -> bool:
+        inner = (1 - a) / (2 - a) + a / (1 + a)
+        spread = a * (1 - a) * (1 + ((n + m) / 2 - 1) * inner) / (n * m)
+        return abs(area - a) <= _Z * math.sqrt(spread)
+
+    ends = []
+    for outer in (0.0, 1.0):
+        inside, outside = area, outer
+        for _ in range(50):
+            middle = (inside + outside) / 2
+            inside, outside = (middle, outside) if within(middle) else (inside, middle)
+        ends.append(inside)
+    return ends[0], ends[1]
 
 
 def share(figure: Figure) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from edgeops.reports.model_card import ModelCard, number, share
@@ -60,7 +61,7 @@ def render_html(card: ModelCard) -> str:
     )
 
 
-def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
     escaped = [[value.replace("|", r"\|") for value in row] for row in rows]
     return lines + [f"| {' | '.join(row)} |" for row in escaped]
@@ -98,12 +99,12 @@ def _pictures(card: ModelCard) -> dict[str, Markup]:
     return found
 
 
-def _curves(card: ModelCard) -> list[Markup]:
+def _curves(card: ModelCard) -> dict[str, Markup]:
     """Accuracy and loss by epoch, of what was recorded for two epochs or more."""
     from edgeops.reports.charts import curves
     from edgeops.reports.svg import Line
 
-    found = []
+    found = {}
     for measure, percent in (("accuracy", True), ("loss", False)):
         lines = []
         for key, style, label in (
@@ -114,5 +115,6 @@ def _curves(card: ModelCard) -> list[Markup]:
             if len(points) > 1 and any(value for _, value in points):
                 lines.append(Line(label, style, points))
         if lines:
-            found.append(curves(f"{measure.title()} by epoch", lines, measure, percent=percent))
+            caption = f"{measure.title()} by epoch"
+            found[caption] = curves(caption, lines, measure, percent=percent)
     return found

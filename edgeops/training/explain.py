@@ -1,9 +1,8 @@
-"""Why a model answers as it does: which bands or channels it needs, and which parts of one input it looked at."""
+"""Why a model answers as it does: which bands or channels it needs, and what in one input it looked at."""
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,14 +11,15 @@ from numpy.typing import NDArray
 
 from edgeops.training.arrays import Float32, Targets
 from edgeops.training.backend import load_tensorflow
+from edgeops.training.layout import Region
 
-Predict = Callable[[Float32], NDArray[Any]]
-_BLOCKS = 8
+STEPS = 128
+MIN_PLACES = 9  # a map of fewer places says nothing about where
 
 
 @dataclass(frozen=True, slots=True)
 class Importance:
-    """``name`` of what was permuted, and the accuracy that was lost by it, with its deviation over repeats."""
+    """``name`` of what was permuted, and the quality that was lost by it, with its deviation over repeats."""
 
     name: str
     lost: float
@@ -27,64 +27,45 @@ class Importance:
 
 
 def permutation_importance(
-    predict: Predict, x: Float32, y: Targets, seed: int = 1, repeats: int = 3
+    quality: Callable[[Float32], float],
+    x: Float32,
+    regions: Sequence[Region],
+    seed: int = 1,
+    repeats: int = 3,
+    progress: Callable[[int, int], None] | None = None,
 ) -> list[Importance]:
-    """What each band, channel or region is worth (Breiman 2001): shuffled among the items, how much is lost.
+    """What each region is worth (Breiman 2001): exchanged among the items at random, how much is lost.
 
-    ``predict`` gives scores (N, classes) of ``x`` (N, *shape). A spectrogram (frames, bands, 1) is taken apart
-    by band, a series (length, channels) by channel and by eighth of its length, an image into 8x8 regions at
-    most, a table by column. The largest loss comes first.
+    ``quality`` judges inputs (N, *shape), larger is better, in the order that ``x`` has. One entry a region,
+    in its order; ``progress`` is told how many regions of how many are done. What stands together in a region
+    is moved together. Where others say the same as a region does, little is lost without it.
     """
     rng = np.random.default_rng(seed)
-    whole = float((predict(x).argmax(axis=1) == y).mean())
+    whole = quality(x)
     found = []
-    for name, region in _regions(x.shape[1:]):
-        lost = []
+    for number, region in enumerate(regions, start=1):
+        place = (slice(None), *region.place)
+        mixed, lost = x.copy(), []
         for _ in range(repeats):
-            mixed = x.copy()
-            place = (slice(None), *region)
             mixed[place] = x[rng.permutation(len(x))][place]
-            lost.append(whole - float((predict(mixed).argmax(axis=1) == y).mean()))
-        found.append(Importance(name, float(np.mean(lost)), float(np.std(lost))))
-    return sorted(found, key=lambda entry: -entry.lost)
-
-
-def _regions(shape: tuple[int, ...]) -> list[tuple[str, tuple[slice, ...]]]:
-    every = slice(None)
-    found: list[tuple[str, tuple[slice, ...]]] = []
-    if len(shape) == 1:
-        return [(f"column {i}", (slice(i, i + 1),)) for i in range(shape[0])]
-    if len(shape) == 2:
-        if shape[1] > 1:
-            found += [(f"channel {i}", (every, slice(i, i + 1))) for i in range(shape[1])]
-        parts = _cuts(shape[0])
-        return found + [(f"part {n} of {len(parts)}", (cut,)) for n, cut in enumerate(parts, 1)]
-    if shape[2] == 1 and shape[0] != shape[1]:
-        return [(f"band {i}", (every, slice(i, i + 1))) for i in range(shape[1])]
-    rows, columns = _cuts(shape[0]), _cuts(shape[1])
-    return [
-        (f"rows {r.start}-{r.stop - 1}, columns {c.start}-{c.stop - 1}", (r, c))
-        for r in rows
-        for c in columns
-    ]
-
-
-def _cuts(size: int) -> list[slice]:
-    edges = np.unique(np.linspace(0, size, min(size, _BLOCKS) + 1).astype(int))
-    return [slice(int(a), int(b)) for a, b in itertools.pairwise(edges)]
+            lost.append(whole - quality(mixed))
+        found.append(Importance(region.name, float(np.mean(lost)), float(np.std(lost))))
+        if progress is not None:
+            progress(number, len(regions))
+    return found
 
 
 def integrated_gradients(
-    model: Any, x: Float32, classes: Targets, baseline: Float32, steps: int = 32
+    model: Any, x: Float32, classes: Targets, baseline: Float32, steps: int = STEPS
 ) -> Float32:
     """How much each value spoke for a class (Sundararajan et al. 2017): (N, *shape), which adds up, per item, to
     the class's probability less that of the ``baseline`` (*shape), up to the error of ``steps``.
     """
     tensorflow, _ = load_tensorflow()
     difference = x - baseline
-    total = np.zeros_like(x)
+    total = np.zeros(x.shape, np.float64)
     for step in range(steps):
-        share = (step + 0.5) / steps  # the midpoint rule
+        share = np.float32((step + 0.5) / steps)  # the midpoint rule
         at = tensorflow.constant(baseline + share * difference)
         with tensorflow.GradientTape() as tape:
             tape.watch(at)
@@ -93,28 +74,81 @@ def integrated_gradients(
     return np.asarray(difference * total / steps, np.float32)
 
 
-def grad_cam(model: Any, x: Float32, classes: Targets) -> Float32:
-    """Where the last convolution found a class (Selvaraju et al. 2017): (N, height, width), 0 and above.
+def reconstruction_shares(model: Any, x: Float32) -> Float32:
+    """(N, *shape): what each value adds to an autoencoder's error, their sum the mean squared error of an item."""
+    restored = model(x, training=False).numpy()
+    return np.asarray((restored - x) ** 2 / x[0].size, np.float32)
 
-    Scaled up to the input by repetition. Raises ``ValueError`` for a model without a convolution.
+
+def grad_cam(model: Any, x: Float32, classes: Targets) -> Float32 | None:
+    """Where the last convolution found a class (Selvaraju et al. 2017), 0 and above; None where none can say.
+
+    (N, height, width) of inputs (N, height, width, channels), and (N, length) of inputs (N, length, channels)
+    that a model convolves as an image of height one; brought to that size by repetition. The maps are those
+    after the activation that follows the last convolution of nine places or more, the gradients those of the
+    class's score before the softmax.
     """
     tensorflow, keras = load_tensorflow()
-    spatial = [
-        layer
-        for layer in model.layers
-        if len(getattr(layer.output, "shape", ())) == 4 and hasattr(layer, "kernel")
-    ]
-    if not spatial:
-        raise ValueError("the model has no convolution")
-    inner = keras.Model(model.inputs, [spatial[-1].output, model.outputs[0]])
+    layer = _last_map(model)
+    if layer is None or len(x.shape) not in (3, 4):
+        return None
+    before, score = _before_softmax(model)
+    inner = keras.Model(model.inputs, [layer.output, before])
+    given = tensorflow.constant(x)
     with tensorflow.GradientTape() as tape:
-        maps, scores = inner(tensorflow.constant(x), training=False)
-        tape.watch(maps)
-        chosen = tensorflow.gather(scores, tensorflow.constant(classes), batch_dims=1)
-    gradients = tape.gradient(chosen, maps)
-    weights = tensorflow.reduce_mean(gradients, axis=(1, 2), keepdims=True)
+        tape.watch(given)  # layers that are not trained would otherwise leave no trace
+        maps, last = inner(given, training=False)
+        chosen = tensorflow.gather(score(last), tensorflow.constant(classes), batch_dims=1)
+    weights = tensorflow.reduce_mean(tape.gradient(chosen, maps), axis=(1, 2), keepdims=True)
     heat = np.maximum(tensorflow.reduce_sum(weights * maps, axis=3).numpy(), 0)
-    height, width = x.shape[1], x.shape[2]
-    rows = np.arange(height) * heat.shape[1] // height
-    columns = np.arange(width) * heat.shape[2] // width
-    return np.asarray(heat[:, rows][:, :, columns], np.float32)
+    if len(x.shape) == 3:
+        if heat.shape[1] != 1:
+            return None
+        return _repeated(heat[:, 0], x.shape[1], axis=1)
+    return _repeated(_repeated(heat, x.shape[1], axis=1), x.shape[2], axis=2)
+
+
+def _repeated(heat: NDArray[np.float32], size: int, axis: int) -> Float32:
+    return np.asarray(heat.take(np.arange(size) * heat.shape[axis] // size, axis=axis), np.float32)
+
+
+def _last_map(model: Any) -> Any:
+    """The layer whose output is the last convolution's, normalised and activated."""
+    sizes = [_places(layer) for layer in model.layers]
+    last = max(
+        (
+            i
+            for i, layer in enumerate(model.layers)
+            if hasattr(layer, "kernel") and _count(sizes[i]) >= MIN_PLACES
+        ),
+        default=None,
+    )
+    if last is None:
+        return None
+    return model.layers[max(i for i, size in enumerate(sizes) if i >= last and size == sizes[last])]
+
+
+def _before_softmax(model: Any) -> tuple[Any, Callable[[Any], Any]]:
+    """A tensor of the model, and what makes class scores of it that a softmax has not levelled yet.
+
+    The gradient of a probability vanishes where the model is sure.
+    """
+    last = model.layers[-1]
+    if getattr(getattr(last, "activation", None), "__name__", "") == "softmax":
+        if not hasattr(last, "kernel"):
+            return last.input, lambda scores: scores
+        if len(last.kernel.shape) == 2:
+            return last.input, lambda features: features @ last.kernel + (last.bias if last.use_bias else 0)
+    if type(last).__name__ == "Softmax":
+        return last.input, lambda scores: scores
+    return model.outputs[0], lambda scores: scores
+
+
+def _places(layer: Any) -> tuple[int, ...]:
+    """Height, width and channels of what a layer gives, where it is a map."""
+    shape = tuple(getattr(layer.output, "shape", ()))
+    return shape[1:] if len(shape) == 4 else ()
+
+
+def _count(places: tuple[int, ...]) -> int:
+    return places[0] * places[1] if places else 0

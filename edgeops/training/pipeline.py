@@ -16,20 +16,18 @@ from edgeops.core.manifest import Step
 from edgeops.core.tensors import TensorSpec
 from edgeops.data.dataset import Dataset, Part
 from edgeops.training.arrays import Float32, Int8, Targets
-from edgeops.training.aware import train_aware
 from edgeops.training.backend import threads_in_use
 from edgeops.training.corruptions import corrupted
 from edgeops.training.evaluate import Metrics
 from edgeops.training.fit import Fitted, Progress, TrainingSet, train_float
 from edgeops.training.gates import FitFinding, Gate, count_leaked, judge
 from edgeops.training.prepare import Prepared, prepare
-from edgeops.training.quantize import convert, representative_rows
 from edgeops.training.recipe import Recipe
-from edgeops.training.scoring import FloatScorer, Int8Scorer, float_scorer, int8_scorer
+from edgeops.training.scoring import Int8Scorer, float_scorer, int8_scorer
+from edgeops.training.sweep import quantize_best
 
 MAX_REFERENCE = 4096
 MAX_SLICE_VALUES = 24  # a column of more values numbers the items, and its accuracies say nothing
-POINT = 0.01
 FitCheck = Callable[[bytes, str], FitFinding]
 
 
@@ -41,8 +39,9 @@ class TrainingResult:
     4,096. ``validation_inputs``/``validation_outputs``/``validation_targets`` and ``test_inputs``/
     ``test_outputs``/``test_targets``: int8 inputs (N, *shape), int8 class scores (N, classes), int64 targets;
     ``float_scores`` (N, classes) of the test part. ``threshold`` is of reconstruction errors, in the unit of
-    ``edgeops.core.outputs``, where anomalies are found. ``seconds`` is wall-clock time, everything else
-    repeats for the same seed, data and versions.
+    ``edgeops.core.outputs``, where anomalies are found. ``fitted`` is the float model that ``tflite`` was made of:
+    the one that ``float_metrics`` are of, or what training under rounding made of it. ``seconds`` is wall-clock
+    time, everything else repeats for the same seed, data and versions.
     """
 
     tflite: bytes
@@ -77,15 +76,6 @@ class TrainingResult:
         return all(gate.passed for gate in self.gates)
 
 
-@dataclass(frozen=True, eq=False)
-class _Quantized:
-    """The int8 model that was chosen, and how."""
-
-    tflite: bytes
-    scorer: Int8Scorer
-    notes: Mapping[str, object]
-
-
 def train(
     recipe: Recipe,
     dataset: Dataset,
@@ -109,7 +99,8 @@ def train(
     training = TrainingSet(data.inputs, data.targets, rows, validation, len(data.labels))
     fitted = train_float(recipe, training, seed, progress)
     in_float = float_scorer(recipe, fitted.model, data.inputs[data.rows(Part.VALIDATION)])
-    quantized = _quantize(recipe, fitted, training, data, in_float, seed)
+    in_validation = in_float.score(validation[0]).quality(validation[1], len(data.labels))
+    quantized = quantize_best(recipe, fitted, training, in_validation, seed)
     scorer = quantized.scorer
     columns = {
         name: tuple(values[i] for i in test_rows)
@@ -159,7 +150,7 @@ def train(
         versions=versions(),
         seed=seed,
         seconds=time.perf_counter() - started,
-        fitted=fitted,
+        fitted=Fitted(quantized.fitted.model, fitted.curves),
     )
 
 
@@ -220,37 +211,6 @@ def _training_rows(recipe: Recipe, data: Prepared) -> NDArray[np.int64]:
     rows = data.rows(Part.TRAIN)
     captured = rows[~data.original[rows]]
     return np.concatenate([rows, *[captured] * (recipe.retrain.captured_weight - 1)])
-
-
-def _quantize(
-    recipe: Recipe, fitted: Fitted, training: TrainingSet, data: Prepared, in_float: FloatScorer, seed: int
-) -> _Quantized:
-    """The best of the representative sizes on the validation part; training with it where that loses much."""
-    how = recipe.quantization
-    rows = np.unique(training.rows)
-    x, y = training.validation
-    reference = in_float.score(x).quality(y, len(data.labels))
-    tried: dict[str, float] = {}
-    best: tuple[float, bytes, Int8Scorer] | None = None
-    for size in how.representative:
-        chosen = rows[representative_rows(data.targets[rows], size, seed)]
-        tflite = convert(fitted.model, "int8", data.inputs[chosen], how.per_channel_dense)
-        scorer = int8_scorer(recipe, tflite, x)
-        value = scorer.score(scorer.quantized(x)).quality(y, len(data.labels))
-        tried[str(size)] = value
-        if best is None or value > best[0]:
-            best = (value, tflite, scorer)
-    assert best is not None
-    lost = reference - best[0]
-    notes: dict[str, object] = {"representative": tried, "validation_loss_by_quantization": lost}
-    if how.aware == "always" or (how.aware == "auto" and lost > POINT):
-        tflite = train_aware(recipe, fitted, training, data.inputs[rows], seed)
-        scorer = int8_scorer(recipe, tflite, x)
-        value = scorer.score(scorer.quantized(x)).quality(y, len(data.labels))
-        notes["aware"] = {"quality": value, "without": best[0], "taken": value > best[0]}
-        if value > best[0]:
-            best = (value, tflite, scorer)
-    return _Quantized(best[1], best[2], notes)
 
 
 def _under(corruption: str, severity: float, scorer: Int8Scorer, x: Float32, y: Targets, seed: int) -> float:

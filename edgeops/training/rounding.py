@@ -23,7 +23,6 @@ _KEPT = 0.99  # of a range, each step; the rest comes from the batch
 # What runs within the operator before it (normalisation, ReLU), and what only moves values about.
 _FUSED_INTO = ("Conv1D", "Conv2D", "DepthwiseConv1D", "DepthwiseConv2D", "Conv2DTranspose", "SeparableConv2D")
 _FUSED_INTO += ("Dense", "BatchNormalization", "Add")
-_FUSED = ("BatchNormalization", "ReLU", "Activation")
 _MOVES = ("Flatten", "Reshape", "Permute", "Dropout", "SpatialDropout2D", "MaxPooling1D", "MaxPooling2D")
 _MOVES += ("GlobalMaxPooling2D", "ZeroPadding2D", "Cropping2D")
 
@@ -53,7 +52,8 @@ def rounded_clone(model: Any, examples: Float32) -> Any:
         made[id(output)] = (layer, output)
         return output
 
-    functional = keras.Model(model.inputs, model.outputs)
+    # a sequential model has no graph of its own to insert layers into
+    functional = keras.Model(model.inputs[0], model.outputs[0], name=model.name)
     clone = keras.models.clone_model(functional, call_function=call)
     copy_weights(model, clone)
     _find_ranges(clone, examples)
@@ -133,9 +133,14 @@ def _kind(layer: Any) -> str:
 
 def _is_fused(maker: Any, reader: Any) -> bool:
     """Whether the converter makes one operator of the two, so that no tensor lies between them."""
-    activation = getattr(maker, "activation", None)
-    plain = activation is None or activation.__name__ == "linear"
-    return plain and _kind(maker) in _FUSED_INTO and _kind(reader) in _FUSED
+    if _kind(maker) not in _FUSED_INTO or _activation(maker) != "linear":
+        return False
+    is_relu = _kind(reader) == "Activation" and _activation(reader) in ("relu", "relu6")
+    return is_relu or _kind(reader) in ("BatchNormalization", "ReLU")
+
+
+def _activation(layer: Any) -> str:
+    return getattr(getattr(layer, "activation", None), "__name__", "linear")
 
 
 def _kernel_axes(clone: Any, per_channel_dense: bool) -> dict[str, tuple[int, ...]]:

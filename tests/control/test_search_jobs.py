@@ -311,6 +311,11 @@ class TestWorkers:
         with pytest.raises(UnreachableError, match="has no workers"), dask_workers("tcp://127.0.0.1:9"):
             pass
 
+    @pytest.mark.parametrize("address", ["", "nonsense", "tcp://host", "host:port", "tcp://a b:1"])
+    def test_what_is_no_address_is_refused(self, address: str) -> None:
+        with pytest.raises(UsageError, match="no address of a Dask scheduler"), dask_workers(address):
+            pass
+
     def test_a_dask_cluster_runs_one_trial_a_worker(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -1,0 +1,93 @@
+"""Training a released model a little further so that an update is small: most of its file stays as it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from edgeops.core.errors import InputError
+from edgeops.training.aware import zeros_of
+from edgeops.training.backend import load_tensorflow
+from edgeops.training.fit import Progress, TrainingSet, loss_of, run
+from edgeops.training.quantize import convert
+from edgeops.training.recipe import Recipe
+from edgeops.training.requantize import Requantizer
+
+_EPOCHS_SHARE, _SLOWER = 0.25, 0.1  # of the recipe's epochs, of its learning rate
+
+
+class Strategy(StrEnum):
+    """What may change. HEAD: the last dense layer. FROZEN_SCALE: all weights, within the scales that they have.
+
+    In both, normalisation keeps its statistics, and every quantization parameter of the parent stays.
+    """
+
+    HEAD = "head"
+    FROZEN_SCALE = "frozen_scale"
+
+
+@dataclass(frozen=True, eq=False)
+class FineTuned:
+    """The parent's ``.tflite`` with other numbers in some weight and bias buffers, and nothing else changed.
+
+    ``model`` is the keras model that it was made of; ``changed`` of ``values`` int8 and int32 constants differ
+    from the parent's, ``saturated`` ones wanted more than the parent's scale can say.
+    """
+
+    tflite: bytes
+    model: Any
+    curves: tuple[dict[str, float], ...]
+    changed: int
+    values: int
+    saturated: int
+
+
+def fine_tune(
+    recipe: Recipe,
+    model: Any,
+    parent: bytes,
+    data: TrainingSet,
+    strategy: Strategy,
+    seed: int,
+    *,
+    epochs: int | None = None,
+    learning_rate: float | None = None,
+    progress: Progress | None = None,
+) -> FineTuned:
+    """Train ``model``, in place, from which the int8 ``parent`` was made; the result is as long as the parent.
+
+    ``model`` is a keras model as ``weights.rebuilt`` gives it. Without ``epochs`` and ``learning_rate`` a
+    quarter of the recipe's epochs at a tenth of its rate. What was pruned stays zero. Raises ``InputError``
+    when the parent was not made of these weights, or there is no dense layer at the end to train.
+    """
+    tensorflow, keras = load_tensorflow(recipe.training.threads)
+    keras.utils.set_random_seed(seed % 2**32)
+    requantizer = Requantizer(parent, convert(model, "float32"))
+    _freeze(keras, model, strategy)
+    curves = run(
+        recipe,
+        model,
+        data,
+        loss_of(recipe, data),
+        epochs if epochs is not None else max(1, round(recipe.training.epochs * _EPOCHS_SHARE)),
+        learning_rate if learning_rate is not None else recipe.training.learning_rate * _SLOWER,
+        seed,
+        progress,
+        zeros=zeros_of(tensorflow, recipe, model),
+    )
+    done = requantizer.apply(convert(model, "float32"))
+    return FineTuned(done.tflite, model, curves, done.changed, done.values, done.saturated)
+
+
+def _freeze(keras: Any, model: Any, strategy: Strategy) -> None:
+    """Leave trainable what the strategy lets change; a frozen normalisation works on its stored statistics."""
+    last = [layer for layer in model.layers if layer.weights][-1]
+    if strategy is Strategy.HEAD and not isinstance(last, keras.layers.Dense):
+        raise InputError(
+            f"the last layer with weights, {last.name!r}, is not dense: there is no head to train",
+            fix=f"use the strategy {Strategy.FROZEN_SCALE}",
+        )
+    for layer in model.layers:
+        normalises = isinstance(layer, keras.layers.BatchNormalization)
+        layer.trainable = layer is last if strategy is Strategy.HEAD else not normalises

@@ -1,0 +1,122 @@
+"""What the axes of a model's input mean, by its recipe: pictures, frames and bands, samples, columns."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from edgeops.core.features.steps import named_parameters
+from edgeops.training.recipe import Recipe
+
+IMAGE, SPECTROGRAM, SPECTRUM, SERIES, TABLE = VIEWS = ("image", "spectrogram", "spectrum", "series", "table")
+MOST_BANDS = 40  # more are taken together: neighbours say nearly the same
+_BLOCKS = 8
+_PARTS = 8
+_MEL = 1127.0  # mel = 1127 * ln(1 + f / 700), as in ``edgeops.core.features.audio``
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A piece of an input: its name, and where it lies in an item (without the batch axis)."""
+
+    name: str
+    place: tuple[slice, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """``view`` is one of ``VIEWS``; ``bands`` names the rows or columns of a spectrum, lowest first.
+
+    An image is (height, width, channels), a spectrogram (frames, bands) or (frames, bands, 1), a spectrum
+    (bands, channels), a series (samples,) or (samples, channels), a table (columns,).
+    """
+
+    view: str
+    shape: tuple[int, ...]
+    bands: tuple[str, ...] = ()
+
+    @property
+    def grid(self) -> tuple[int, int] | None:
+        """How many rows and columns of regions an image is cut into; None for anything else."""
+        return (len(_cuts(self.shape[0])), len(_cuts(self.shape[1]))) if self.view == IMAGE else None
+
+
+def layout_of(recipe: Recipe, shape: tuple[int, ...]) -> Layout:
+    """The layout of the recipe's preprocessed inputs of ``shape``."""
+    named = [(step.op, named_parameters(step)) for step in recipe.preprocessing.steps]
+    for op, parameters in reversed(named):
+        if op == "fft_bands":
+            edges = _hertz(
+                parameters["low_hz"], parameters["high_hz"], parameters["bands"], parameters["spacing"]
+            )
+            bands = tuple(f"{a:.0f}-{b:.0f} Hz" for a, b in itertools.pairwise(edges))
+            if not parameters["frame_step"]:
+                return Layout(SPECTRUM, shape, bands)
+            channels = shape[1] // len(bands)
+            names = [
+                f"{band}, channel {c}" if channels > 1 else band for band in bands for c in range(channels)
+            ]
+            return Layout(SPECTROGRAM, shape, tuple(names))
+        if op == "log_mel":
+            low, high = (_MEL * np.log1p(parameters[end] / 700) for end in ("low_hz", "high_hz"))
+            centres = 700 * np.expm1(np.linspace(low, high, parameters["mels"] + 2)[1:-1] / _MEL)
+            return Layout(SPECTROGRAM, shape, tuple(f"about {centre:.0f} Hz" for centre in centres))
+        if op == "mfcc":
+            return Layout(SPECTROGRAM, shape, tuple(f"coefficient {i}" for i in range(shape[1])))
+    if len(shape) == 3:
+        return Layout(IMAGE, shape)
+    if recipe.data.kind == "table":
+        return Layout(TABLE, shape)
+    return Layout(SERIES, shape)
+
+
+def regions_of(layout: Layout) -> list[Region]:
+    """What an input is taken apart into, in its own order.
+
+    A spectrogram or spectrum by band, neighbours together where there are more than 40; a series by channel
+    and by eighth of its length; an image into 8x8 rectangles at most; a table by column.
+    """
+    shape = layout.shape
+    if layout.view == TABLE:
+        return [Region(f"column {i}", (slice(i, i + 1),)) for i in range(shape[0])]
+    if layout.view == SPECTROGRAM:
+        return [
+            Region(_span(layout.bands, cut), (slice(None), cut))
+            for cut in _cuts(len(layout.bands), MOST_BANDS)
+        ]
+    if layout.view == IMAGE:
+        return [
+            Region(f"rows {r.start}-{r.stop - 1}, columns {c.start}-{c.stop - 1}", (r, c))
+            for r in _cuts(shape[0])
+            for c in _cuts(shape[1])
+        ]
+    found = []
+    if len(shape) == 2 and shape[1] > 1:
+        found = [Region(f"channel {i}", (slice(None), slice(i, i + 1))) for i in range(shape[1])]
+    if layout.view == SPECTRUM:
+        return found + [
+            Region(_span(layout.bands, cut), (cut,)) for cut in _cuts(len(layout.bands), MOST_BANDS)
+        ]
+    return found + [Region(f"samples {cut.start}-{cut.stop - 1}", (cut,)) for cut in _cuts(shape[0], _PARTS)]
+
+
+def _hertz(low: float, high: float, bands: int, spacing: str) -> Sequence[float]:
+    how = np.linspace if spacing == "equal" else np.geomspace
+    return [float(edge) for edge in how(low, high, bands + 1)]
+
+
+def _span(names: Sequence[str], cut: slice) -> str:
+    first, last = names[cut.start], names[cut.stop - 1]
+    if first == last:
+        return first
+    if first.endswith(" Hz") and "-" in first:
+        return f"{first.split('-')[0]}-{last.split('-')[1]}"
+    return f"{first} to {last}"
+
+
+def _cuts(size: int, most: int = _BLOCKS) -> list[slice]:
+    edges = np.unique(np.linspace(0, size, min(size, most) + 1).astype(int))
+    return [slice(int(a), int(b)) for a, b in itertools.pairwise(edges)]
