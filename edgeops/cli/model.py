@@ -18,7 +18,8 @@ from edgeops.cli.output import (
 )
 
 app = typer.Typer(
-    no_args_is_help=True, help="Model versions: list, show, export, card.\n\nExample: edgeops model list"
+    no_args_is_help=True,
+    help="Model versions: list, show, export, card, explain.\n\nExample: edgeops model list",
 )
 
 
@@ -134,3 +135,49 @@ def card(
         return
     write_atomic(path, text.encode())
     say(f"{gathered.model}: card written to {file}")
+
+
+@app.command("explain")
+def explain(
+    model: Annotated[str, typer.Argument(help="NAME or NAME@VERSION.")],
+    file: Annotated[str, typer.Option("--file", "-f", help="Where to write the page: .html.")] = "",
+    items: Annotated[int, typer.Option(min=0, max=200, help="How many test items to look at.")] = 12,
+    workspace: WorkspaceOption = ".",
+    output: OutputOption = Format.TABLE,
+    json: JsonOption = False,
+) -> None:
+    """Say what a version needs of its inputs, and show what it looked at in some of them.
+
+    Example: edgeops model explain digits@1 --file why.html
+    """
+    from pathlib import Path
+
+    from edgeops.cli.output import print_json
+    from edgeops.cli.progress import Progress
+    from edgeops.control.explanations import explain_model
+    from edgeops.control.workspace import Workspace
+    from edgeops.core.errors import UsageError
+    from edgeops.files import write_atomic
+    from edgeops.reports.explanation import render_explanation
+
+    if file and Path(file).suffix != ".html":
+        raise UsageError(f"{file} does not end in .html", fix="--file why.html")
+    opened = Workspace(Path(workspace))
+    with Progress("explain", 1) as bar:
+
+        def told(done: int, regions: int) -> None:
+            bar.resize(regions)
+            bar.update(done)
+
+        found = explain_model(opened, model, items, progress=told)
+    form = chosen(output, json)
+    document = found.as_dict()
+    if form is Format.JSON:
+        print_json(document)
+    else:
+        print_rows(
+            document["importance"]["lost"], ["region", "lost", "deviation"], form, "nothing to exchange"
+        )
+    if file:
+        write_atomic(Path(file), render_explanation(found).encode())
+        say(f"{found.model}: explanation written to {file}")

@@ -126,12 +126,12 @@ def score_histograms(counts: Mapping[str, Sequence[int]], threshold: float) -> M
     return picture("Anomaly scores of the test items", 300, parts, 1100)
 
 
-def bars(alt: str, rows: Sequence[tuple[str, float, float]], x_label: str) -> Markup:
+def bars(alt: str, rows: Sequence[tuple[str, float, float]], x_label: str, *, width: int = 1100) -> Markup:
     """Horizontal bars (name, value, deviation) from zero, a value below it to the left."""
     low = min([0.0, *(value - deviation for _, value, deviation in rows)])
     high = max([1e-9, *(value + deviation for _, value, deviation in rows)])
     left = 20 + 7.4 * max((len(_short(name, 34)) for name, _, _ in rows), default=0)
-    row_height, width = 20, 1100
+    row_height = 20
 
     def at(value: float) -> float:
         return left + (value - low) / (high - low) * (width - left - 70)

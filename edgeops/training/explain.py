@@ -62,16 +62,27 @@ def integrated_gradients(
     the class's probability less that of the ``baseline`` (*shape), up to the error of ``steps``.
     """
     tensorflow, _ = load_tensorflow()
-    difference = x - baseline
-    total = np.zeros(x.shape, np.float64)
-    for step in range(steps):
-        share = np.float32((step + 0.5) / steps)  # the midpoint rule
-        at = tensorflow.constant(baseline + share * difference)
+
+    def slopes(at: Any, chosen: Any) -> Any:
         with tensorflow.GradientTape() as tape:
             tape.watch(at)
-            scores = tensorflow.gather(model(at, training=False), tensorflow.constant(classes), batch_dims=1)
-        total += tape.gradient(scores, at).numpy()
-    return np.asarray(difference * total / steps, np.float32)
+            scores = model(at, training=False)
+            total = tensorflow.reduce_sum(scores * tensorflow.one_hot(chosen, scores.shape[-1]))
+        return tape.gradient(total, at)
+
+    signature = [
+        tensorflow.TensorSpec((None, *x.shape[1:]), tensorflow.float32),
+        tensorflow.TensorSpec((None,), tensorflow.int64),
+    ]
+    compiled = tensorflow.function(slopes, input_signature=signature)
+    result = np.empty(x.shape, np.float32)
+    shares = (np.arange(steps, dtype=np.float32) + np.float32(0.5)) / np.float32(steps)  # the midpoint rule
+    shares = shares.reshape(-1, *[1] * baseline.ndim)
+    for index, (item, wanted) in enumerate(zip(x, classes, strict=True)):
+        along = tensorflow.constant(baseline + shares * (item - baseline))
+        found = compiled(along, tensorflow.fill((steps,), tensorflow.cast(wanted, tensorflow.int64))).numpy()
+        result[index] = (item - baseline) * found.mean(axis=0, dtype=np.float64)
+    return result
 
 
 def reconstruction_shares(model: Any, x: Float32) -> Float32:

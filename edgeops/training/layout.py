@@ -89,7 +89,7 @@ def regions_of(layout: Layout) -> list[Region]:
         ]
     if layout.view == IMAGE:
         return [
-            Region(f"rows {r.start}-{r.stop - 1}, columns {c.start}-{c.stop - 1}", (r, c))
+            Region(f"{_numbers('row', r)}, {_numbers('column', c)}", (r, c))
             for r in _cuts(shape[0])
             for c in _cuts(shape[1])
         ]
@@ -100,7 +100,7 @@ def regions_of(layout: Layout) -> list[Region]:
         return found + [
             Region(_span(layout.bands, cut), (cut,)) for cut in _cuts(len(layout.bands), MOST_BANDS)
         ]
-    return found + [Region(f"samples {cut.start}-{cut.stop - 1}", (cut,)) for cut in _cuts(shape[0], _PARTS)]
+    return found + [Region(_numbers("sample", cut), (cut,)) for cut in _cuts(shape[0], _PARTS)]
 
 
 def _hertz(low: float, high: float, bands: int, spacing: str) -> Sequence[float]:
@@ -115,6 +115,10 @@ def _span(names: Sequence[str], cut: slice) -> str:
     if first.endswith(" Hz") and "-" in first:
         return f"{first.split('-')[0]}-{last.split('-')[1]}"
     return f"{first} to {last}"
+
+
+def _numbers(noun: str, cut: slice) -> str:
+    return f"{noun} {cut.start}" if cut.stop == cut.start + 1 else f"{noun}s {cut.start}-{cut.stop - 1}"
 
 
 def _cuts(size: int, most: int = _BLOCKS) -> list[slice]:

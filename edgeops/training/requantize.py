@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,11 @@ from edgeops.targets.flatbuffer import read_graph
 from edgeops.targets.graph import Subgraph, Tensor
 from edgeops.training.arrays import Float32
 
-_DTYPES = {"float32": np.dtype("<f4"), "int8": np.dtype("i1"), "int32": np.dtype("<i4")}
+_DTYPES: dict[str, np.dtype[Any]] = {
+    "float32": np.dtype("<f4"),
+    "int8": np.dtype("i1"),
+    "int32": np.dtype("<i4"),
+}
 # weights are symmetric, so -128 is not used; biases have all of 32 bits
 _LARGEST = {"int8": 2**7 - 1, "int32": 2**31 - 1}
 _CASTS = ("QUANTIZE", "DEQUANTIZE")
@@ -74,17 +79,17 @@ class Requantizer:
         """How many constants were found."""
         return len(self._constants)
 
-    def apply(self, float_tflite: bytes) -> Requantized:
+    def apply(self, float_tflite: bytes, keep_within: float = 0.0) -> Requantized:
         """The int8 model with the weights of another float model of the same architecture.
 
-        Raises ``InputError`` for one of another architecture, and where something differs that has no
-        counterpart in the int8 model.
+        An int8 value stays as it is where its float weight moved by less than ``keep_within`` steps of its
+        scale: the fewer differ, the smaller is the update. Biases always follow. Raises ``InputError`` for a
+        model of another architecture, and where something differs that has no counterpart in the int8 model.
         """
         graph = read_graph(float_tflite).main
         if _outline(graph) != _outline(self._graph):
             raise InputError("the fine-tuned model has another architecture than its parent")
         places = {id(tensor): index for index, tensor in enumerate(self._graph.tensors)}
-        new = [graph.tensors[places[id(constant.in_float)]] for constant in self._constants]
         for other in self._others:
             now = graph.tensors[places[id(other)]]
             if not np.array_equal(_values(self._float, other), _values(float_tflite, now)):
@@ -92,14 +97,20 @@ class Requantizer:
         result = bytearray(self._int8)
         written: dict[int, bytes] = {}
         changed = saturated = values = 0
-        for constant, source in zip(self._constants, new, strict=True):
-            tensor = constant.in_int8
-            rounded, beyond = _rounded(_values(float_tflite, source), self._scales(constant), tensor.dtype)
+        for constant in self._constants:
+            tensor, scales = constant.in_int8, self._scales(constant)
+            new = _values(float_tflite, graph.tensors[places[id(constant.in_float)]])
             before = _values(self._int8, tensor)
+            rounded, beyond = _rounded(new, scales, tensor.dtype)
+            if tensor.dtype == "int8":
+                moved = np.abs(new - _values(self._float, constant.in_float)) / scales
+                rounded = np.where(moved < keep_within, before, rounded)
             raw = rounded.tobytes()
             # one buffer may serve two tensors that were equal, and need not stay so
             if written.setdefault(tensor.data_at, raw) != raw:
-                raise InputError(f"{tensor.name!r} shares its data with another tensor that changed otherwise")
+                raise InputError(
+                    f"{tensor.name!r} shares its data with another tensor that changed otherwise"
+                )
             result[tensor.data_at : tensor.data_at + len(raw)] = raw
             changed += int((rounded != before).sum())
             saturated += beyond
@@ -147,16 +158,17 @@ def _outline(graph: Subgraph) -> list[object]:
     return [tensors, [(operator.name, operator.inputs, operator.outputs) for operator in graph.operators]]
 
 
-def _values(model: bytes, tensor: Tensor) -> NDArray[np.generic]:
+def _values(model: bytes, tensor: Tensor) -> NDArray[Any]:
     dtype = _DTYPES.get(tensor.dtype, np.dtype("u1"))
     count = tensor.elements if tensor.dtype in _DTYPES else tensor.constant_bytes
     shape = tensor.shape if tensor.dtype in _DTYPES else (count,)
     return np.frombuffer(model, dtype, count=count, offset=tensor.data_at).reshape(shape)
 
 
-def _rounded(values: NDArray[np.generic], scales: Float32, dtype: str) -> tuple[NDArray[np.generic], int]:
+def _rounded(values: NDArray[Any], scales: Float32, dtype: str) -> tuple[NDArray[Any], int]:
     """``values`` in steps of ``scales``, halves to even as the converter does, and how many did not fit."""
-    largest = _LARGEST[dtype]
+    largest, kind = _LARGEST[dtype], _DTYPES[dtype]
     steps = np.rint(values.astype(np.float64) / scales.astype(np.float64))
     beyond = int((np.abs(steps) > largest).sum())
-    return np.clip(steps, -largest, largest).astype(_DTYPES[dtype]), beyond
+    clipped: NDArray[Any] = np.clip(steps, -largest, largest).astype(kind)
+    return clipped, beyond

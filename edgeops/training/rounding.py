@@ -21,10 +21,17 @@ _TINY = 1e-12
 _KEPT = 0.99  # of a range, each step; the rest comes from the batch
 
 # What runs within the operator before it (normalisation, ReLU), and what only moves values about.
-_FUSED_INTO = ("Conv1D", "Conv2D", "DepthwiseConv1D", "DepthwiseConv2D", "Conv2DTranspose", "SeparableConv2D")
-_FUSED_INTO += ("Dense", "BatchNormalization", "Add")
-_MOVES = ("Flatten", "Reshape", "Permute", "Dropout", "SpatialDropout2D", "MaxPooling1D", "MaxPooling2D")
-_MOVES += ("GlobalMaxPooling2D", "ZeroPadding2D", "Cropping2D")
+_CONVOLUTIONS = (
+    "Conv1D",
+    "Conv2D",
+    "DepthwiseConv1D",
+    "DepthwiseConv2D",
+    "Conv2DTranspose",
+    "SeparableConv2D",
+)
+_TAKES_IN = {*_CONVOLUTIONS, "Dense", "BatchNormalization", "Add"}
+_MOVES = {"Flatten", "Reshape", "Permute", "ZeroPadding2D", "Cropping2D", "Dropout", "SpatialDropout2D"}
+_MOVES |= {"MaxPooling1D", "MaxPooling2D", "GlobalMaxPooling2D"}
 
 
 def rounded_clone(model: Any, examples: Float32) -> Any:
@@ -34,7 +41,9 @@ def rounded_clone(model: Any, examples: Float32) -> Any:
     model that is not functional.
     """
     _, keras = load_tensorflow()
-    made: dict[int, tuple[Any, Any]] = {}  # tensor to the layer that made it; the tensor is kept, so is its id
+    made: dict[
+        int, tuple[Any, Any]
+    ] = {}  # tensor to the layer that made it; the tensor is kept, so is its id
     rounded: dict[int, Any] = {}
 
     def through(tensor: Any, reader: Any) -> Any:
@@ -91,8 +100,9 @@ def rounding_forward(clone: Any, per_channel_dense: bool) -> Forward:
 def _rounding_layer() -> type[Any]:
     """The layer that rounds to 8 bits within a range that follows the batches; made once keras is there."""
     tensorflow, keras = load_tensorflow()
+    layer: Any = keras.layers.Layer
 
-    class Rounded(keras.layers.Layer):
+    class Rounded(layer):
         """Any shape to the same; while ``watching`` it only widens its range."""
 
         watching = False
@@ -133,7 +143,7 @@ def _kind(layer: Any) -> str:
 
 def _is_fused(maker: Any, reader: Any) -> bool:
     """Whether the converter makes one operator of the two, so that no tensor lies between them."""
-    if _kind(maker) not in _FUSED_INTO or _activation(maker) != "linear":
+    if _kind(maker) not in _TAKES_IN or _activation(maker) != "linear":
         return False
     is_relu = _kind(reader) == "Activation" and _activation(reader) in ("relu", "relu6")
     return is_relu or _kind(reader) in ("BatchNormalization", "ReLU")

@@ -15,6 +15,7 @@ from edgeops.training.recipe import Recipe
 from edgeops.training.scoring import Int8Scorer, int8_scorer
 
 POINT = 0.01
+_TINY = 1e-12
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +49,7 @@ def quantize_best(
     best = _sweep(recipe, fitted, data, seed)
     lost = float_quality - best.quality
     if recipe.finds_anomalies:
-        lost /= max(abs(float_quality), np.finfo(np.float32).tiny)
+        lost /= max(abs(float_quality), _TINY)
     notes: dict[str, object] = {"representative": best.tried, "validation_loss_by_quantization": lost}
     if how.aware == "always" or (how.aware == "auto" and lost > POINT):
         further = train_aware(recipe, fitted, data, _examples(data, max(how.representative), seed), seed)
