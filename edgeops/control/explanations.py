@@ -16,9 +16,9 @@ from edgeops.core.errors import UsageError
 from edgeops.data.dataset import Dataset, Part
 from edgeops.registry.names import find_model
 from edgeops.registry.tables import DatasetVersion, ModelVersion, Run
+from edgeops.reports.attribution_pictures import Range
 from edgeops.reports.explanation import ExplainedItem, Explanation, Loss
 from edgeops.training.arrays import Float32, Targets
-from edgeops.training.evaluate import area_under_roc
 from edgeops.training.explain import (
     grad_cam,
     integrated_gradients,
@@ -32,6 +32,7 @@ from edgeops.training.scoring import FloatScorer, Int8Scorer, float_scorer, int8
 from edgeops.training.weights import rebuilt
 
 REPEATS = 3
+SEPARATION = "separation of anomalies"
 _INFERENCES = 30_000  # about what the permutations take
 _FEWEST, _MOST = 100, 1000  # items of one permutation
 _TESTED = 4096
@@ -69,7 +70,7 @@ def explain_model(
     opened = _open(workspace, model)
     answers = opened.in_float.score(opened.data.inputs[opened.rows]).scores
     predicted = answers.argmax(axis=1)
-    chosen = choose(predicted, opened.targets, answers.max(axis=1), items)
+    chosen = choose(predicted, opened.targets, answers.max(axis=1), items, seed)
     sample = _sample(opened)
     x, y = opened.data.inputs[sample], opened.data.targets[sample]
 
@@ -83,7 +84,7 @@ def explain_model(
         description=opened.recipe.description,
         view=opened.layout.view,
         finds_anomalies=opened.recipe.finds_anomalies,
-        measure="area under the ROC curve" if opened.recipe.finds_anomalies else "accuracy",
+        measure=SEPARATION if opened.recipe.finds_anomalies else "accuracy",
         quality=quality(x),
         permuted=len(sample),
         repeats=REPEATS,
@@ -91,20 +92,20 @@ def explain_model(
         grid=opened.layout.grid,
         tested=len(opened.rows),
         wrong=int((predicted != opened.targets).sum()),
-        value_range=(float(x.min()), float(x.max())),
+        value_range=_value_range(opened.layout, x),
         items=_explained(opened, opened.rows[chosen], answers[chosen]),
     )
 
 
 def choose(
-    predicted: Targets, targets: Targets, confidence: NDArray[np.float32], count: int
+    predicted: Targets, targets: Targets, confidence: NDArray[np.float32], count: int, seed: int
 ) -> NDArray[np.int64]:
     """Which of N items to look at, at most ``count``: the surest wrong ones, then right ones, classes in turn.
 
-    The wrong ones are half of them, or more where too few were right. All (N,).
+    The wrong ones are half of them, or more where too few were right. All (N,). Right ones are drawn at random.
     """
     wrong = np.flatnonzero(predicted != targets)
-    right = np.flatnonzero(predicted == targets)
+    right = np.random.default_rng(seed).permutation(np.flatnonzero(predicted == targets))
     wrong = wrong[np.argsort(-confidence[wrong], kind="stable")]
     turn = np.zeros(len(right), np.int64)
     for label in np.unique(targets[right]):
@@ -165,9 +166,18 @@ def _fair(targets: Targets, count: int) -> NDArray[np.int64]:
 
 def _quality(opened: _Opened, x: Float32, y: Targets) -> float:
     scored = opened.in_int8.score(opened.in_int8.quantized(x))
-    if scored.errors is not None:
-        return area_under_roc(scored.errors, y == 1)
+    if scored.errors is not None:  # the area under the ROC curve stays at 1 where anomalies are plain
+        logs = np.log10(np.maximum(scored.errors, np.finfo(np.float32).tiny))
+        return float(logs[y == 1].mean() - logs[y == 0].mean())
     return float((scored.scores.argmax(axis=1) == y).mean())
+
+
+def _value_range(layout: Layout, x: Float32) -> Range:
+    """Of all values, but of each cepstral coefficient by itself: they differ by orders of magnitude."""
+    if layout.cepstral:
+        bands = x.reshape(-1, len(layout.bands))
+        return bands.min(axis=0), bands.max(axis=0)
+    return np.asarray(x.min()), np.asarray(x.max())
 
 
 def _explained(opened: _Opened, rows: NDArray[np.int64], answers: NDArray[Any]) -> list[ExplainedItem]:

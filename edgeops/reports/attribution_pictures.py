@@ -15,21 +15,23 @@ from edgeops.reports.dataset_page import Shown, png, waveform
 
 Float32 = NDArray[np.float32]
 Pixels = NDArray[np.uint8]
+Range = tuple[Float32, Float32]
+"""The smallest and the largest value that is drawn: one number each, or one for each band."""
 
 _FOR, _NEUTRAL, _AGAINST = (np.array(c, np.float64) for c in ((194, 65, 12), (250, 250, 250), (0, 104, 168)))
 _IMAGE_SIDE, _GRID_SIDE = 116, 260
-_WIDE, _TALL, _STRIP = 250, 110, 16
+_WIDE, _TALL, _STRIP = 236, 110, 16
 _COLUMNS = 240
 _MOST_CHANNELS = 6
 _MOST_ROWS = 10
 
 
-def input_picture(view: str, values: Float32, value_range: tuple[float, float]) -> Markup:
+def input_picture(view: str, values: Float32, value_range: Range) -> Markup:
     """A model's input as its view says: an image, a spectrogram with its frames across, lines, or numbers."""
     if view == "image":
         return _image(_grey_or_rgb(values, value_range), "input")
     if view == "spectrogram":
-        return _spectrogram(_bytes(_frames_across(values), value_range), "input")
+        return _spectrogram(_grey_frames(values, value_range), "input")
     if view == "table":
         return _table(values, values)
     low, high = _envelope(values)
@@ -49,7 +51,7 @@ def attribution_picture(view: str, values: Float32, attribution: Float32) -> Mar
     return _strip(diverging(_sums(attribution)), alt)
 
 
-def heat_picture(view: str, values: Float32, heat: Float32, value_range: tuple[float, float]) -> Markup:
+def heat_picture(view: str, values: Float32, heat: Float32, value_range: Range) -> Markup:
     """Grad-CAM's heat, (height, width) or (length,), in orange over the input."""
     alt = "Grad-CAM"
     share = heat / (float(heat.max()) or 1.0)
@@ -58,7 +60,7 @@ def heat_picture(view: str, values: Float32, heat: Float32, value_range: tuple[f
         return _image(_over(grey, share), alt)
     if view == "spectrogram":
         frames = share if share.ndim == 2 else np.repeat(share[:, np.newaxis], _bands(values), axis=1)
-        return _spectrogram(_over(_bytes(_frames_across(values), value_range), frames.T[::-1]), alt)
+        return _spectrogram(_over(_grey_frames(values, value_range), frames.T[::-1]), alt)
     return _strip(diverging(_sums(share.reshape(len(share), -1))), alt)
 
 
@@ -81,17 +83,23 @@ def _over(grey: Pixels, share: NDArray[np.float32]) -> Pixels:
     return np.rint(grey[..., np.newaxis] * (1 - weight) + _FOR * weight).astype(np.uint8)
 
 
-def _grey_or_rgb(values: Float32, value_range: tuple[float, float]) -> Pixels:
+def _grey_or_rgb(values: Float32, value_range: Range) -> Pixels:
     return _bytes(values if values.shape[2] == 3 else values[..., 0], value_range)
 
 
-def _bytes(values: Float32, value_range: tuple[float, float]) -> Pixels:
+def _bytes(values: Float32, value_range: Range) -> Pixels:
     low, high = value_range
-    return np.rint(np.clip((values - low) / ((high - low) or 1.0), 0, 1) * 255).astype(np.uint8)
+    spread = np.where(high > low, high - low, 1)
+    return np.rint(np.clip((values - low) / spread, 0, 1) * 255).astype(np.uint8)
 
 
 def _bands(values: Float32) -> int:
     return int(values.shape[1])
+
+
+def _grey_frames(values: Float32, value_range: Range) -> Pixels:
+    """The bytes of ``_frames_across``, each band in its own range where there is one a band."""
+    return _bytes(values.reshape(len(values), _bands(values)), value_range).T[::-1]
 
 
 def _frames_across(values: Float32) -> Float32:

@@ -129,7 +129,7 @@ def score_histograms(counts: Mapping[str, Sequence[int]], threshold: float) -> M
 def bars(alt: str, rows: Sequence[tuple[str, float, float]], x_label: str, *, width: int = 1100) -> Markup:
     """Horizontal bars (name, value, deviation) from zero, a value below it to the left."""
     low = min([0.0, *(value - deviation for _, value, deviation in rows)])
-    high = max([1e-9, *(value + deviation for _, value, deviation in rows)])
+    high = max([0.01, *(value + deviation for _, value, deviation in rows)])
     left = 20 + 7.4 * max((len(_short(name, 34)) for name, _, _ in rows), default=0)
     row_height = 20
 

@@ -11,6 +11,7 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from edgeops.reports.attribution_pictures import (
+    Range,
     attribution_picture,
     grid_picture,
     heat_picture,
@@ -98,7 +99,7 @@ class Explanation:
     ``view`` is what an input is drawn as: image, spectrogram, spectrum, series or table. ``quality`` is the
     int8 model's, by ``measure``, on ``permuted`` test items, each loss the mean of ``repeats``. ``losses``
     are in the order of the regions; ``grid``: their rows and columns, of images. ``tested``, ``wrong``: of
-    the float model. ``value_range``: the smallest and largest value of an input.
+    the float model. ``value_range``: the smallest and the largest value that is drawn, of all inputs or of each band.
     """
 
     model: str
@@ -113,7 +114,7 @@ class Explanation:
     grid: tuple[int, int] | None
     tested: int
     wrong: int
-    value_range: tuple[float, float]
+    value_range: Range
     items: Sequence[ExplainedItem]
 
     @property

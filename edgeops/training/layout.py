@@ -31,12 +31,14 @@ class Layout:
     """``view`` is one of ``VIEWS``; ``bands`` names the rows or columns of a spectrum, lowest first.
 
     An image is (height, width, channels), a spectrogram (frames, bands) or (frames, bands, 1), a spectrum
-    (bands, channels), a series (samples,) or (samples, channels), a table (columns,).
+    (bands, channels), a series (samples,) or (samples, channels), a table (columns,). ``cepstral``: the bands
+    are coefficients of a cepstrum.
     """
 
     view: str
     shape: tuple[int, ...]
     bands: tuple[str, ...] = ()
+    cepstral: bool = False
 
     @property
     def grid(self) -> tuple[int, int] | None:
@@ -65,7 +67,7 @@ def layout_of(recipe: Recipe, shape: tuple[int, ...]) -> Layout:
             centres = 700 * np.expm1(np.linspace(low, high, parameters["mels"] + 2)[1:-1] / _MEL)
             return Layout(SPECTROGRAM, shape, tuple(f"about {centre:.0f} Hz" for centre in centres))
         if op == "mfcc":
-            return Layout(SPECTROGRAM, shape, tuple(f"coefficient {i}" for i in range(shape[1])))
+            return Layout(SPECTROGRAM, shape, tuple(f"coefficient {i}" for i in range(shape[1])), True)
     if len(shape) == 3:
         return Layout(IMAGE, shape)
     if recipe.data.kind == "table":

@@ -41,9 +41,8 @@ def rounded_clone(model: Any, examples: Float32) -> Any:
     model that is not functional.
     """
     _, keras = load_tensorflow()
-    made: dict[
-        int, tuple[Any, Any]
-    ] = {}  # tensor to the layer that made it; the tensor is kept, so is its id
+    # by a tensor's id, the layer that made it; the tensor is kept too, so that its id stays its own
+    made: dict[int, tuple[Any, Any]] = {}
     rounded: dict[int, Any] = {}
 
     def through(tensor: Any, reader: Any) -> Any:

@@ -40,7 +40,9 @@ def generated(recipe: Recipe) -> Dataset:
         elif recipe.data.kind == "audio":
             rate = 8000.0
             time = np.arange(6000 + 100 * index)
-            items.append((9000 * np.sin(time * (0.1 + 0.3 * kind)) + rng.normal(0, 90, len(time))).astype(np.int16))
+            items.append(
+                (9000 * np.sin(time * (0.1 + 0.3 * kind)) + rng.normal(0, 90, len(time))).astype(np.int16)
+            )
         else:
             rate = 12_000.0
             time = np.arange(80_000 + index)

@@ -75,7 +75,10 @@ def cases() -> Mapping[str, Sequence[tuple[list[Step], Array]]]:
             ([make_step("normalise", mean=mean, deviation=deviation)], image((6, 6, 3), 9)),
         ],
         "columns": [
-            ([make_step("columns", first=1, mean=(120.5, 90.25), deviation=(60.125, 40.5))], image((6, 4), 24)),
+            (
+                [make_step("columns", first=1, mean=(120.5, 90.25), deviation=(60.125, 40.5))],
+                image((6, 4), 24),
+            ),
             ([make_step("columns", first=0, mean=mean, deviation=deviation)], image((5, 3, 1), 25)),
         ],
         "fit_length": [
