@@ -88,3 +88,27 @@ def compare(
     rows = compare_runs(Workspace(Path(workspace)), first, second)
     columns = ["what", f"run_{first}", f"run_{second}"]
     print_rows(rows, columns, chosen(output, json), f"runs {first} and {second} do not differ")
+
+
+@app.command("export")
+def export(
+    run: Annotated[int, typer.Argument(help="The run's number.")],
+    mlflow: Annotated[
+        str,
+        typer.Option(metavar="URI_OR_FOLDER", help="A tracking server's URI, or a folder for a database."),
+    ],
+    workspace: WorkspaceOption = ".",
+    output: OutputOption = Format.TABLE,
+    json: JsonOption = False,
+) -> None:
+    """Write a run to MLflow: parameters, metrics, curves, tags, card and model.
+
+    Example: edgeops run export 1 --mlflow mlruns
+    """
+    from pathlib import Path
+
+    from edgeops.control.mlflow_export import export_run
+    from edgeops.control.workspace import Workspace
+
+    exported = export_run(Workspace(Path(workspace)), run, mlflow)
+    print_facts(exported.as_dict(), chosen(output, json))

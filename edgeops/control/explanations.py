@@ -27,6 +27,7 @@ from edgeops.training.explain import (
 )
 from edgeops.training.layout import Layout, layout_of, regions_of
 from edgeops.training.prepare import Prepared, prepare
+from edgeops.training.quantize import representative_rows
 from edgeops.training.recipe import Recipe
 from edgeops.training.scoring import FloatScorer, Int8Scorer, float_scorer, int8_scorer
 from edgeops.training.weights import rebuilt
@@ -154,7 +155,10 @@ def _open(workspace: Workspace, model: str) -> _Opened:
 def _sample(opened: _Opened) -> NDArray[np.int64]:
     """The rows whose values are exchanged: the more, the fewer regions there are."""
     many = _INFERENCES // (REPEATS * len(regions_of(opened.layout)))
-    return opened.rows[_fair(opened.targets, min(max(many, _FEWEST), _MOST))]
+    many = min(max(many, _FEWEST), _MOST)
+    if opened.recipe.finds_anomalies:  # both kinds are compared, and one may be rare
+        return opened.rows[representative_rows(opened.targets, many, seed=1)]
+    return opened.rows[_fair(opened.targets, many)]
 
 
 def _fair(targets: Targets, count: int) -> NDArray[np.int64]:

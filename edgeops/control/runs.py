@@ -33,12 +33,12 @@ def run_facts(workspace: Workspace, run_id: int) -> dict[str, Any]:
 def compare_runs(workspace: Workspace, first: int, second: int) -> list[dict[str, Any]]:
     """What differs between two runs, one row a fact: name, and its value in each."""
     with workspace.registry.reading() as session:
-        flat = [_flat(_comparable(session, find_run(session, number))) for number in (first, second)]
-    names = sorted(flat[0].keys() | flat[1].keys())
+        both = [flat(_comparable(session, find_run(session, number))) for number in (first, second)]
+    names = sorted(both[0].keys() | both[1].keys())
     return [
-        {"what": name, f"run_{first}": flat[0].get(name), f"run_{second}": flat[1].get(name)}
+        {"what": name, f"run_{first}": both[0].get(name), f"run_{second}": both[1].get(name)}
         for name in names
-        if flat[0].get(name) != flat[1].get(name)
+        if both[0].get(name) != both[1].get(name)
     ]
 
 
@@ -83,7 +83,7 @@ def _comparable(session: Session, run: Run) -> dict[str, Any]:
     return {**row, "metrics": metrics, **{key: run.record.get(key) for key in _COMPARED}}
 
 
-def _flat(value: Any, name: str = "") -> dict[str, Any]:
+def flat(value: Any, name: str = "") -> dict[str, Any]:
     """Nested values by dotted names: ``preprocessing.steps.0.factor``."""
     if isinstance(value, list) and any(isinstance(inner, dict) for inner in value):
         value = dict(enumerate(value))
@@ -91,5 +91,5 @@ def _flat(value: Any, name: str = "") -> dict[str, Any]:
         return {name: value}
     found: dict[str, Any] = {}
     for key, inner in value.items():
-        found.update(_flat(inner, f"{name}.{key}" if name else str(key)))
+        found.update(flat(inner, f"{name}.{key}" if name else str(key)))
     return found

@@ -31,7 +31,8 @@ _CONVOLUTIONS = (
 )
 _TAKES_IN = {*_CONVOLUTIONS, "Dense", "BatchNormalization", "Add"}
 _MOVES = {"Flatten", "Reshape", "Permute", "ZeroPadding2D", "Cropping2D", "Dropout", "SpatialDropout2D"}
-_MOVES |= {"MaxPooling1D", "MaxPooling2D", "GlobalMaxPooling2D"}
+# an average has its input's scale too: a rounding of its own would be finer than the device's
+_MOVES |= {"MaxPooling1D", "MaxPooling2D", "GlobalMaxPooling2D", "AveragePooling1D", "AveragePooling2D"}
 
 
 def rounded_clone(model: Any, examples: Float32) -> Any:

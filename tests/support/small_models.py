@@ -57,7 +57,9 @@ def random_model(recipe: Recipe, shape: tuple[int, ...], classes: int = 3, seed:
     model = build(recipe, keras, shape, classes)
     rng = np.random.default_rng(seed)
     # variances must stay positive
-    model.set_weights([w + 0.2 * np.abs(rng.normal(size=w.shape)).astype(np.float32) for w in model.get_weights()])
+    model.set_weights(
+        [w + 0.2 * np.abs(rng.normal(size=w.shape)).astype(np.float32) for w in model.get_weights()]
+    )
     return model
 
 

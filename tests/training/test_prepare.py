@@ -72,7 +72,7 @@ def test_a_turn_is_a_turn() -> None:
 
 
 def bearing(tmp_path: Path, task: str, split: str) -> tuple[Recipe, Dataset]:
-    """Six recordings of 4,000 samples at three loads, two labels, one channel; normal at load 0 only."""
+    """Four recordings of 4,000 samples at three loads, two labels, one channel; normal at load 0 only."""
     (tmp_path / "recipe.toml").write_text(
         f'[recipe]\nname = "b"\ntask = "{task}"\n[data]\nname = "b"\nkind = "series"\nwindow = 100\nstride = 50\n'
         f"[split]\n{split}\n[architecture]\nkind = "
