@@ -29,7 +29,7 @@ $(STAMPS)/main: $(STAMPS)/created pyproject.toml constraints.txt
 	@touch $@
 
 $(STAMPS)/dev: $(STAMPS)/main
-	$(PIP) install --quiet -e '.[train,search,dask,agent,demo,dev]' -c constraints.txt
+	$(PIP) install --quiet -e '.[train,qat,search,dask,agent,demo,dev]' -c constraints.txt
 	@touch $@
 
 setup: $(STAMPS)/main

@@ -57,19 +57,20 @@ def main() -> None:
     optimizer.build(model.trainable_variables)
     loss_of = keras.losses.SparseCategoricalCrossentropy()
 
-    @tensorflow.function(
-        input_signature=[
-            tensorflow.TensorSpec((None, 8, 8, 1), tensorflow.float32),
-            tensorflow.TensorSpec((None,), tensorflow.int64),
-        ]
-    )
-    def step(images: Any, labels: Any) -> Any:
+    def one_step(images: Any, labels: Any) -> Any:
         with tensorflow.GradientTape() as tape:
             loss = loss_of(labels, model(images, training=True))
         gradients = tape.gradient(loss, model.trainable_variables)
         optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
         return loss
 
+    step = tensorflow.function(
+        one_step,
+        input_signature=[
+            tensorflow.TensorSpec((None, 8, 8, 1), tensorflow.float32),
+            tensorflow.TensorSpec((None,), tensorflow.int64),
+        ],
+    )
     rng = np.random.default_rng(1)
     for _ in range(EPOCHS):
         images = np.concatenate([train_x, *(moved(train_x, rng) for _ in range(COPIES))])

@@ -65,6 +65,10 @@ def show(
         curves = facts.pop("curves", [])
         facts["epochs"] = len(curves)
         facts["last_epoch"] = curves[-1] if curves else None
+        facts["metrics"] = {
+            name: {key: metrics[key] for key in ("accuracy", "auc", "n") if key in metrics}
+            for name, metrics in facts["metrics"].items()
+        }
     print_facts(facts, form)
 
 

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 def train(
     recipe: Annotated[
-        str | None, typer.Argument(help="A recipe's folder or file, the name of one that ships, or a dataset's name.")
+        str | None,
+        typer.Argument(help="A recipe's folder or file, the name of one that ships, or a dataset's name."),
     ] = None,
     dataset: Annotated[
         str | None, typer.Option(help="NAME or NAME@VERSION; the recipe's by default.")

@@ -185,6 +185,8 @@ def _value_range(layout: Layout, x: Float32) -> Range:
 
 
 def _explained(opened: _Opened, rows: NDArray[np.int64], answers: NDArray[Any]) -> list[ExplainedItem]:
+    if len(rows) == 0:
+        return []
     data, model = opened.data, opened.in_float.model
     x, said, truths = data.inputs[rows], answers.argmax(axis=1), data.targets[rows]
     in_int8 = opened.in_int8.score(opened.in_int8.quantized(x)).scores

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -19,7 +20,7 @@ from edgeops.reports.model_card_page import render_html, render_markdown
 
 DATABASE = "mlflow.db"
 # what one call to MLflow takes
-_MOST_PARAMS, _MOST_METRICS, _MOST_TAGS = 100, 1000, 100
+_MOST_PARAMS, _MOST_METRICS = 100, 1000
 _LONGEST_PARAM, _LONGEST_TAG = 6000, 8000
 
 
@@ -83,6 +84,7 @@ def _export(
     same = " and ".join(f"tags.`{key}` = '{tags[key]}'" for key in ("edgeops.run", "edgeops.sha256"))
     if found := client.search_runs([identity], same):
         return Exported(run.id or 0, uri, version.model, found[0].info.run_id, False)
+    files = _files(workspace, run, version)
     ended = round(run.created_at * 1000)
     started = ended - round(run.seconds * 1000)
     name = f"{version.model}@{version.version}"
@@ -95,22 +97,33 @@ def _export(
         for key, value, step, share in _metrics(run)
     ]
     marks = [entities.RunTag(key, value[:_LONGEST_TAG]) for key, value in tags.items()]
-    for some in _pieces(params, _MOST_PARAMS):
-        client.log_batch(made, params=some)
-    for some in _pieces(metrics, _MOST_METRICS):
-        client.log_batch(made, metrics=some)
-    with tempfile.TemporaryDirectory(prefix="edgeops-mlflow-") as folder:
-        for file, data in _files(workspace, run, version).items():
-            path = Path(folder) / file
-            path.write_bytes(data)
-            client.log_artifact(made, str(path))
-    for some in _pieces(marks, _MOST_TAGS):  # last: with its tags a run counts as written
-        client.log_batch(made, tags=some)
+    try:
+        _write(client, made, params, metrics, files)
+        client.log_batch(made, tags=marks)  # last: with its tags a run counts as written
+    except BaseException:
+        client.set_terminated(made, "FAILED")
+        raise
     client.set_terminated(made, "FINISHED", ended)
     return Exported(run.id or 0, uri, version.model, made, True)
 
 
+def _write(
+    client: Any, run_id: str, params: Sequence[Any], metrics: Sequence[Any], files: Mapping[str, bytes]
+) -> None:
+    for some in _pieces(params, _MOST_PARAMS):
+        client.log_batch(run_id, params=some)
+    for some in _pieces(metrics, _MOST_METRICS):
+        client.log_batch(run_id, metrics=some)
+    with tempfile.TemporaryDirectory(prefix="edgeops-mlflow-") as folder:
+        for file, data in files.items():
+            path = Path(folder) / file
+            path.write_bytes(data)
+            client.log_artifact(run_id, str(path))
+
+
 def _mlflow() -> ModuleType:
+    # a server that is not there is told in seconds, not after minutes of trying
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     try:
         import mlflow
         import mlflow.entities
@@ -156,7 +169,9 @@ def _metrics(run: Run) -> Iterator[tuple[str, float, int, float]]:
 
 
 def _tags(run: Run, version: ModelVersion, dataset: DatasetVersion) -> dict[str, str]:
-    environment = {f"edgeops.{key}": str(value) for key, value in run.record.get("environment", {}).items()}
+    environment = {
+        f"environment.{key}": str(value) for key, value in run.record.get("environment", {}).items()
+    }
     found = {
         **environment,
         "edgeops.run": str(run.id),
@@ -165,7 +180,7 @@ def _tags(run: Run, version: ModelVersion, dataset: DatasetVersion) -> dict[str,
         "edgeops.sha256": version.artifact_sha256,
         "edgeops.dataset_sha256": dataset.sha256,
     }
-    if commit := environment.get("edgeops.git_commit"):
+    if commit := environment.get("environment.git_commit"):
         found["mlflow.source.git.commit"] = commit.split()[0]
     return found
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeops.control.runs import flat
 from edgeops.core.errors import UsageError
 from edgeops.core.features.steps import named_parameters
 from edgeops.core.manifest import Step
@@ -115,13 +116,18 @@ def recorded_recipe(run: Run) -> Recipe:
 
 
 def changed_since(run: Run, recipe: Recipe) -> dict[str, tuple[str, str]]:
-    """How ``recorded_recipe`` is not what was trained: name to (then, now); nothing where it is."""
+    """How ``recorded_recipe`` is not what was trained: name to (then, now); nothing where it is.
+
+    A key that recipes did not have yet is left out: it is at its default.
+    """
     found = {}
     before, now = run.record.get("code_sha256", ""), _code_digest(recipe)
     if before != now:
         found["code"] = (before, now)
-    elif run.recipe_digest != recipe.digest:
-        found["recipe"] = (run.recipe_digest, recipe.digest)
+    then, at = flat(run.record.get("settings", {})), flat(settings_of(recipe))
+    for key in then:
+        if then[key] != at.get(key):
+            found[key] = (str(then[key]), str(at.get(key)))
     return found
 
 

@@ -178,10 +178,11 @@ class SearchFile:
             elif attempt >= _MAX_ATTEMPTS and not repeat:
                 self.fail(trial.number + 1, f"its worker process ended {attempt} times")
             else:
-                # one that was not drawn to the end is drawn anew
-                if trial.params.keys() == self._distributions.keys():
+                # what was queued has its values from the start; one that was not drawn to the end is drawn anew
+                values = dict(trial.system_attrs.get("fixed_params") or trial.params)
+                if values.keys() == self._distributions.keys():
                     again = attempt if repeat else attempt + 1
-                    self._study.enqueue_trial(dict(trial.params), user_attrs={_ATTEMPT: again})
+                    self._study.enqueue_trial(values, user_attrs={_ATTEMPT: again})
                 self._trial(trial.number + 1).set_user_attr(_INTERRUPTED, True)
                 self._study.tell(trial.number, state=TrialState.FAIL)
 

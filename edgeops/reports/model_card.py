@@ -118,7 +118,9 @@ class ModelCard:
         if self.rejected:
             lines.append("Devices: a gate said no, and this version cannot be rolled out.")
         if self.finds_anomalies:
-            lines.append("Naming what is wrong: it only tells that an input is unlike the normal data of this card.")
+            lines.append(
+                "Naming what is wrong: it only tells that an input is unlike the normal data of this card."
+            )
         else:
             lines.append(
                 "Inputs of another kind than the data of this card: whatever it is shown, it answers with one "

@@ -68,7 +68,7 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _quality(card: ModelCard) -> list[tuple[str, ...]]:
-    rows = [("accuracy", share(card.accuracy("int8")), share(card.accuracy("float")))]
+    rows: list[tuple[str, ...]] = [("accuracy", share(card.accuracy("int8")), share(card.accuracy("float")))]
     if "auc" in card.metrics["int8"]:
         rows.append(("area under the ROC curve", share(card.auc("int8")), share(card.auc("float"))))
     return rows

@@ -66,9 +66,7 @@ def _moments(
     return mean, np.where(deviation < _SMALLEST, 1.0, deviation)
 
 
-def _lined(
-    inputs: Float32, rows: NDArray[np.int64], axis: int | None
-) -> Iterator[NDArray[np.float64]]:
+def _lined(inputs: Float32, rows: NDArray[np.int64], axis: int | None) -> Iterator[NDArray[np.float64]]:
     """Chunks as (values, columns)."""
     for start in range(0, len(rows), _CHUNK):
         chunk = np.asarray(inputs[rows[start : start + _CHUNK]], np.float64)

@@ -7,7 +7,7 @@ give the parent's bytes, or nothing is changed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from edgeops.core.errors import InputError
 from edgeops.targets.flatbuffer import read_graph
-from edgeops.targets.graph import Subgraph, Tensor
+from edgeops.targets.graph import Operator, Subgraph, Tensor
 from edgeops.training.arrays import Float32
 
 _DTYPES: dict[str, np.dtype[Any]] = {
@@ -41,12 +41,14 @@ class Requantized:
     values: int
 
 
-@dataclass(frozen=True)
-class _Constant:
-    """A constant of both models: its tensor in each, and the axis that has a scale each (None: one for all)."""
+_Place = tuple[int, int]  # an operator, casts not counted, and which of its inputs
 
-    in_int8: Tensor
-    in_float: Tensor
+
+@dataclass(frozen=True)
+class _Weight:
+    """A constant of the int8 model, and the axis that has a scale each (None: one for all)."""
+
+    tensor: Tensor
     axis: int | None
 
 
@@ -56,28 +58,29 @@ class Requantizer:
     def __init__(self, int8_tflite: bytes, float_tflite: bytes) -> None:
         """Find them; raises ``InputError`` when the two are not the same model."""
         self._int8, self._float = int8_tflite, float_tflite
-        self._graph = read_graph(float_tflite).main
-        self._constants: list[_Constant] = []
-        self._others: list[Tensor] = []  # float constants that are not found in the int8 model
-        for in_int8, in_float in _pairs(read_graph(int8_tflite).main, self._graph):
-            found = self._recognised(in_int8, in_float)
+        graph, counterpart = read_graph(int8_tflite).main, read_graph(float_tflite).main
+        if [op.name for op in _operators(graph)] != [op.name for op in _operators(counterpart)]:
+            raise InputError("int8 and float model do not have the same operators")
+        self._given = _constants(counterpart)
+        self._outline = _outline(counterpart)
+        self._weights: dict[_Place, _Weight] = {}
+        for place, tensor in _constants(graph).items():
+            found = self._recognised(place, tensor)
             if found is not None:
-                self._constants.append(found)
-            elif in_int8.dtype == "int8" and in_int8.scales > 1:
+                self._weights[place] = found
+            elif tensor.scales > 1 or (tensor.dtype == "int32" and tensor.scales):
                 raise InputError(
-                    f"the weights {in_int8.name!r} are not those of the float model: stored weights and int8 "
+                    f"the weights {tensor.name!r} are not those of the float model: stored weights and int8 "
                     "model do not belong together",
                     fix="train the model again",
-                    tensor=in_int8.name,
+                    tensor=tensor.name,
                 )
-            else:
-                self._others.append(in_float)
-        if not self._constants:
+        if not self._weights:
             raise InputError("the int8 model has none of the float model's weights")
 
     def __len__(self) -> int:
-        """How many constants were found."""
-        return len(self._constants)
+        """How many weights were found."""
+        return len(self._weights)
 
     def apply(self, float_tflite: bytes, keep_within: float = 0.0) -> Requantized:
         """The int8 model with the weights of another float model of the same architecture.
@@ -87,75 +90,109 @@ class Requantizer:
         model of another architecture, and where something differs that has no counterpart in the int8 model.
         """
         graph = read_graph(float_tflite).main
-        if _outline(graph) != _outline(self._graph):
+        given = _constants(graph)
+        if _outline(graph) != self._outline:
             raise InputError("the fine-tuned model has another architecture than its parent")
-        places = {id(tensor): index for index, tensor in enumerate(self._graph.tensors)}
-        for other in self._others:
-            now = graph.tensors[places[id(other)]]
-            if not np.array_equal(_values(self._float, other), _values(float_tflite, now)):
-                raise InputError(f"{other.name!r} changed, and is not a weight of the int8 model")
+        self._refuse_other_changes(float_tflite, given)
         result = bytearray(self._int8)
         written: dict[int, bytes] = {}
         changed = saturated = values = 0
-        for constant in self._constants:
-            tensor, scales = constant.in_int8, self._scales(constant)
-            new = _values(float_tflite, graph.tensors[places[id(constant.in_float)]])
-            before = _values(self._int8, tensor)
+        for place, weight in self._weights.items():
+            tensor, scales = weight.tensor, self._scales(weight)
+            new = _float_values(float_tflite, given.get(place), tensor.shape)
+            now = _values(self._int8, tensor)
             rounded, beyond = _rounded(new, scales, tensor.dtype)
             if tensor.dtype == "int8":
-                moved = np.abs(new - _values(self._float, constant.in_float)) / scales
-                rounded = np.where(moved < keep_within, before, rounded)
+                old = _float_values(self._float, self._given.get(place), tensor.shape)
+                rounded = np.where(np.abs(new - old) / scales < keep_within, now, rounded)
             raw = rounded.tobytes()
             # one buffer may serve two tensors that were equal, and need not stay so
             if written.setdefault(tensor.data_at, raw) != raw:
                 raise InputError(
-                    f"{tensor.name!r} shares its data with another tensor that changed otherwise"
+                    f"{tensor.name!r} shares its data with another tensor that changed otherwise",
+                    fix="train the model again",
+                    tensor=tensor.name,
                 )
             result[tensor.data_at : tensor.data_at + len(raw)] = raw
-            changed += int((rounded != before).sum())
+            changed += int((rounded != now).sum())
             saturated += beyond
             values += rounded.size
         return Requantized(bytes(result), changed, saturated, values)
 
-    def _recognised(self, in_int8: Tensor, in_float: Tensor) -> _Constant | None:
-        """The pair as a constant, if the float values give the int8 model's bytes."""
-        if in_int8.dtype not in _LARGEST or in_float.dtype != "float32" or not in_int8.scales:
+    def _refuse_other_changes(self, float_tflite: bytes, given: Mapping[_Place, Tensor]) -> None:
+        """What has no counterpart in the int8 model must be what it was."""
+        for place in (self._given.keys() | given.keys()) - self._weights.keys():
+            before, after = self._given.get(place), given.get(place)
+            if before is not None and after is not None and before.shape == after.shape:
+                same = np.array_equal(_values(self._float, before), _values(float_tflite, after))
+            else:
+                same = False
+            if same:
+                continue
+            tensor = after or before
+            assert tensor is not None  # the place is of one of the two
+            raise InputError(
+                f"{tensor.name!r} changed, and has no place in the int8 model",
+                fix="train the model again",
+                tensor=tensor.name,
+            )
+
+    def _recognised(self, place: _Place, tensor: Tensor) -> _Weight | None:
+        """The tensor as a weight, if the float values of the same place give its bytes."""
+        source = self._given.get(place)
+        if tensor.dtype not in _LARGEST or not tensor.scales or (source and source.shape != tensor.shape):
             return None
-        if in_int8.shape != in_float.shape:
+        if source is not None and source.dtype != "float32":
             return None
-        axes = [axis for axis, size in enumerate(in_int8.shape) if size == in_int8.scales]
-        for axis in [None] if in_int8.scales == 1 else axes:
-            constant = _Constant(in_int8, in_float, axis)
-            rounded, _ = _rounded(_values(self._float, in_float), self._scales(constant), in_int8.dtype)
-            if np.array_equal(rounded, _values(self._int8, in_int8)):
-                return constant
+        wanted = _float_values(self._float, source, tensor.shape)
+        axes = [axis for axis, size in enumerate(tensor.shape) if size == tensor.scales]
+        for axis in [None] if tensor.scales == 1 else axes:
+            weight = _Weight(tensor, axis)
+            rounded, _ = _rounded(wanted, self._scales(weight), tensor.dtype)
+            if np.array_equal(rounded, _values(self._int8, tensor)):
+                return weight
         return None
 
-    def _scales(self, constant: _Constant) -> Float32:
-        """The scales, in a shape that multiplies the constant's."""
-        tensor = constant.in_int8
+    def _scales(self, weight: _Weight) -> Float32:
+        """The scales, in a shape that multiplies the weight's."""
+        tensor = weight.tensor
         scales = np.frombuffer(self._int8, "<f4", count=tensor.scales, offset=tensor.scale_at)
         shape = [1] * len(tensor.shape)
-        if constant.axis is not None:
-            shape[constant.axis] = -1
+        if weight.axis is not None:
+            shape[weight.axis] = -1
         return scales.reshape(shape)
 
 
-def _pairs(int8: Subgraph, real: Subgraph) -> Iterator[tuple[Tensor, Tensor]]:
-    """The constants that stand at the same place of the same operators."""
-    operators = [op for op in int8.operators if op.name not in _CASTS]
-    counterparts = [op for op in real.operators if op.name not in _CASTS]
-    if [op.name for op in operators] != [op.name for op in counterparts]:
-        raise InputError("int8 and float model do not have the same operators")
-    for operator, counterpart in zip(operators, counterparts, strict=True):
-        for mine, its in zip(operator.inputs, counterpart.inputs, strict=False):
-            if mine >= 0 and its >= 0 and int8.tensors[mine].is_constant and real.tensors[its].is_constant:
-                yield int8.tensors[mine], real.tensors[its]
+def _operators(graph: Subgraph) -> list[Operator]:
+    return [operator for operator in graph.operators if operator.name not in _CASTS]
+
+
+def _constants(graph: Subgraph) -> dict[_Place, Tensor]:
+    """By place and not by tensor: constants that are equal by chance may be one tensor."""
+    return {
+        (number, slot): graph.tensors[index]
+        for number, operator in enumerate(_operators(graph))
+        for slot, index in enumerate(operator.inputs)
+        if index >= 0 and graph.tensors[index].is_constant
+    }
 
 
 def _outline(graph: Subgraph) -> list[object]:
-    tensors = [(tensor.shape, tensor.dtype, tensor.is_constant) for tensor in graph.tensors]
-    return [tensors, [(operator.name, operator.inputs, operator.outputs) for operator in graph.operators]]
+    """What must be equal for constants at the same place to be the same constant.
+
+    Biases are left out: the converter leaves out those that are all zero.
+    """
+    return [
+        (
+            operator.name,
+            [(graph.tensors[index].shape, graph.tensors[index].dtype) for index in operator.inputs[:2]],
+        )
+        for operator in _operators(graph)
+    ]
+
+
+def _float_values(model: bytes, tensor: Tensor | None, shape: tuple[int, ...]) -> NDArray[Any]:
+    return np.zeros(shape, np.float32) if tensor is None else _values(model, tensor)
 
 
 def _values(model: bytes, tensor: Tensor) -> NDArray[Any]:

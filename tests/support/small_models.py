@@ -56,10 +56,11 @@ def random_model(recipe: Recipe, shape: tuple[int, ...], classes: int = 3, seed:
     keras.utils.set_random_seed(seed)
     model = build(recipe, keras, shape, classes)
     rng = np.random.default_rng(seed)
-    # variances must stay positive
-    model.set_weights(
-        [w + 0.2 * np.abs(rng.normal(size=w.shape)).astype(np.float32) for w in model.get_weights()]
-    )
+    for variable in model.variables:
+        if "seed" not in variable.path:
+            change = 0.2 * rng.normal(size=variable.shape)
+            # a variance stays positive
+            variable.assign(variable.numpy() + (abs(change) if "variance" in variable.path else change))
     return model
 
 
@@ -77,6 +78,9 @@ def unsettle(model: Any, pairs: tuple[tuple[str, str], ...], spread: float) -> N
         model.get_layer(reader).set_weights([kernel / factors[:, None], *rest])
 
 
-def shuffled(x: Float32, seed: int = 3) -> Float32:
-    """The same inputs in another order."""
-    return x[np.random.default_rng(seed).permutation(len(x))]
+def settle(model: Any, x: Float32) -> None:
+    """Give every normalisation the statistics of these inputs."""
+    for layer in model.layers:
+        if hasattr(layer, "momentum"):
+            layer.momentum = 0.0
+    model(x, training=True)

@@ -8,6 +8,7 @@ import pytest
 
 from edgeops.core.errors import ConfigError, ExitCode, NotFoundError, exit_code_of
 from edgeops.training.recipe import find_recipe, load_recipe, shipped_recipes
+from edgeops.training.recipe.load import with_holdout
 
 GOOD = """\
 [recipe]
@@ -176,3 +177,20 @@ def test_every_shipped_recipe_loads_and_has_a_card() -> None:
     for name, path in shipped_recipes().items():
         assert load_recipe(path).name == name
         assert (path.parent / "CARD.md").is_file()
+
+
+def test_what_the_card_says_is_read_and_changes_no_model(tmp_path: Path) -> None:
+    plain = load_recipe(written(tmp_path))
+    said = load_recipe(written(tmp_path, GOOD + '[report]\nnot_for = ["Sorting for sale."]\n'))
+    assert (plain.report.not_for, said.report.not_for) == ((), ("Sorting for sale.",))
+    assert said.digest == plain.digest
+    with pytest.raises(ConfigError, match="'report.not_for' must list texts"):
+        load_recipe(written(tmp_path, GOOD + "[report]\nnot_for = [1]\n"))
+
+
+def test_holding_out_what_the_recipe_holds_out_is_the_same_recipe(tmp_path: Path) -> None:
+    own = load_recipe(written(tmp_path, GOOD + "[split]\nholdout = { hand = 'left' }\n"))
+    assert with_holdout(own, {"hand": ("left",)}) is own
+    assert with_holdout(own, {}) is own
+    other = with_holdout(own, {"hand": ("right",)})
+    assert other.split.holdout == {"hand": ("right",)} and other.digest != own.digest

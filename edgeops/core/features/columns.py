@@ -18,7 +18,9 @@ def column_axis(shape: Shape) -> int:
     return len(shape) - 2 if len(shape) > 1 and shape[-1] == 1 else len(shape) - 1
 
 
-def columns_shape(shape: Shape, *, first: int, mean: tuple[float, ...], deviation: tuple[float, ...]) -> Shape:
+def columns_shape(
+    shape: Shape, *, first: int, mean: tuple[float, ...], deviation: tuple[float, ...]
+) -> Shape:
     """The shape of what keeps it; raises ``InputError`` where there are not so many columns."""
     del deviation
     if not shape or 0 in shape or first + len(mean) > shape[column_axis(shape)]:

@@ -95,7 +95,9 @@ SECTIONS: Mapping[str, Mapping[str, Key]] = {
     },
     "observe": {"features": Key(list, default=list(FEATURES), about="what devices count of their inputs")},
     "report": {
-        "not_for": Key(list, default=[], about="for the model card: what it must not be used for, in sentences"),
+        "not_for": Key(
+            list, default=[], about="for the model card: what it must not be used for, in sentences"
+        ),
     },
     "retrain": {
         "margin_on_test": Key(float, default=0.01, low=0.0, high=1.0, about="how much a retrain may lose"),

@@ -79,12 +79,14 @@ def _image(facts: DataFacts) -> Starter:
     steps = []
     if side > 64 or height != width:
         side = 96 if side > 64 else 32
-        steps.append(f"{{ op = \"resize\", height = {side}, width = {side} }}")
+        steps.append(f'{{ op = "resize", height = {side}, width = {side} }}')
     if facts.lowest >= 0 and facts.highest > 1:
         top = 255.0 if facts.highest > 17 else facts.highest
-        steps.append(f"{{ op = \"scale\", factor = {2 / top:.9f}, offset = -1.0 }}")
+        steps.append(f'{{ op = "scale", factor = {2 / top:.9f}, offset = -1.0 }}')
     shift = max(1.0, round(side / 16, 1))
-    augmentation = f"{{ copies = 1, originals = false, shift_pixels = {shift}, zoom = 0.1, rotation_degrees = 5.0 }}"
+    augmentation = (
+        f"{{ copies = 1, originals = false, shift_pixels = {shift}, zoom = 0.1, rotation_degrees = 5.0 }}"
+    )
     if side <= 16:
         return [], steps, ['kind = "small_cnn"'], augmentation
     kind = "mobilenet_v1" if side > 64 else "resnet_8"
@@ -97,11 +99,11 @@ def _audio(facts: DataFacts) -> Starter:
     frame_step = max(window // (_MFCC_FRAMES + 1), 1)
     fft_length = 1 << max(5, (2 * frame_step - 1).bit_length())
     mfcc = (
-        f"{{ op = \"mfcc\", sample_rate_hz = {rate}, frame_length = {2 * frame_step}, frame_step = {frame_step}, "
+        f'{{ op = "mfcc", sample_rate_hz = {rate}, frame_length = {2 * frame_step}, frame_step = {frame_step}, '
         f"fft_length = {fft_length}, mels = 40, low_hz = 20, high_hz = {rate // 2}, coefficients = 10, "
         "offset = 0.05 }"
     )
-    steps = [f"{{ op = \"scale\", factor = {1 / _LOUDEST:.9f}, offset = 0.0 }}", mfcc]
+    steps = [f'{{ op = "scale", factor = {1 / _LOUDEST:.9f}, offset = 0.0 }}', mfcc]
     augmentation = "{ copies = 1, originals = true, shift_steps = 4, mask_steps = 6, noise = 0.3 }"
     return [f"window = {window}"], steps, ['kind = "ds_cnn"'], augmentation
 
@@ -111,7 +113,7 @@ def _series(facts: DataFacts) -> Starter:
     fft_length = max(32, window // 2)
     rate = facts.sample_rate_hz or 1.0
     bands = (
-        f"{{ op = \"fft_bands\", sample_rate_hz = {rate:g}, fft_length = {fft_length}, frame_step = {fft_length // 2}, "
+        f'{{ op = "fft_bands", sample_rate_hz = {rate:g}, fft_length = {fft_length}, frame_step = {fft_length // 2}, '
         f"bands = {min(64, fft_length // 4)}, low_hz = 0, high_hz = {rate / 2:g}, floor = 0.0000001 }}"
     )
     augmentation = "{ copies = 1, originals = true, offset = 0.3, noise = 0.2 }"
