@@ -109,13 +109,13 @@ def export(
 @app.command("card")
 def card(
     model: Annotated[str, typer.Argument(help="NAME or NAME@VERSION.")],
-    file: Annotated[str, typer.Option("--file", "-f", help="Where to write it: .html or .md.")] = "",
+    file: Annotated[str, typer.Option("--out", "-o", help="Where to write it: .html or .md.")] = "",
     target: Annotated[list[str] | None, typer.Option(help="Also check the fit on this part.")] = None,
     workspace: WorkspaceOption = ".",
 ) -> None:
     """Write the model card of a version, as Markdown on stdout or to a file.
 
-    Example: edgeops model card digits@1 --file digits.html
+    Example: edgeops model card digits@1 --out digits.html
     """
     from pathlib import Path
 
@@ -127,7 +127,7 @@ def card(
 
     path = Path(file)
     if file and path.suffix not in (".html", ".md"):
-        raise UsageError(f"{file} ends in neither .html nor .md", fix="--file card.html")
+        raise UsageError(f"{file} ends in neither .html nor .md", fix="--out card.html")
     gathered = model_card(Workspace(Path(workspace)), model, tuple(target or ()))
     text = render_html(gathered) if path.suffix == ".html" else render_markdown(gathered)
     if not file:
@@ -140,7 +140,7 @@ def card(
 @app.command("explain")
 def explain(
     model: Annotated[str, typer.Argument(help="NAME or NAME@VERSION.")],
-    file: Annotated[str, typer.Option("--file", "-f", help="Where to write the page: .html.")] = "",
+    file: Annotated[str, typer.Option("--out", help="Where to write the page: .html.")] = "",
     items: Annotated[int, typer.Option(min=0, max=200, help="How many test items to look at.")] = 12,
     workspace: WorkspaceOption = ".",
     output: OutputOption = Format.TABLE,
@@ -148,7 +148,7 @@ def explain(
 ) -> None:
     """Say what a version needs of its inputs, and show what it looked at in some of them.
 
-    Example: edgeops model explain digits@1 --file why.html
+    Example: edgeops model explain digits@1 --out why.html
     """
     from pathlib import Path
 
@@ -161,7 +161,7 @@ def explain(
     from edgeops.reports.explanation import render_explanation
 
     if file and Path(file).suffix != ".html":
-        raise UsageError(f"{file} does not end in .html", fix="--file why.html")
+        raise UsageError(f"{file} does not end in .html", fix="--out why.html")
     opened = Workspace(Path(workspace))
     with Progress("explain", 1) as bar:
 

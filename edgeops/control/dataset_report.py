@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,7 @@ def write_dataset_report(workspace: Workspace, text: str, path: Path, per_class:
         sha256=row.sha256,
         facts=_tiles(row, facts),
         balance=facts["class_balance_by_part"],
-        tables=_tables(row, facts),
+        tables=_tables(row, facts, dataset.columns),
         notes=row.notes,
         samples=shown,
     )
@@ -86,7 +87,9 @@ def _shares(row: DatasetVersion) -> str:
     return f"split {said}, stratified{group}" if shares else "split by content"
 
 
-def _tables(row: DatasetVersion, facts: dict[str, Any]) -> list[tuple[str, list[str], list[list[str]]]]:
+def _tables(
+    row: DatasetVersion, facts: dict[str, Any], names: Sequence[str]
+) -> list[tuple[str, list[str], list[list[str]]]]:
     tables: list[tuple[str, list[str], list[list[str]]]] = []
     slices = [
         [name, f"{len(v)}" if isinstance(v, dict) else f"{v:,}", _values(v)]
@@ -97,10 +100,11 @@ def _tables(row: DatasetVersion, facts: dict[str, Any]) -> list[tuple[str, list[
     columns = facts["values"].get("by_column", [])
     if columns:
         ranges = [
-            [str(number), *(f"{column[key]:.4g}" for key in ("minimum", "mean", "maximum"))]
-            for number, column in enumerate(columns)
+            [name, *(f"{column[key]:.4g}" for key in ("minimum", "mean", "maximum"))]
+            for name, column in zip(names or map(str, range(len(columns))), columns, strict=True)
         ]
-        tables.append(("Values by channel or feature", ["Number", "Minimum", "Mean", "Maximum"], ranges))
+        head = ["Column" if names else "Number", "Minimum", "Mean", "Maximum"]
+        tables.append(("Values by channel or feature", head, ranges))
     if row.quarantined:
         bad = [[str(file), str(reason)] for file, reason in row.quarantined]
         tables.append(("Set aside", ["File", "Why"], bad))

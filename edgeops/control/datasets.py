@@ -6,12 +6,14 @@ import dataclasses
 import shutil
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from sqlmodel import col, select
 
 from edgeops.control.workspace import Workspace
+from edgeops.core.errors import UsageError
 from edgeops.core.topics import check_name
 from edgeops.data.dataset import Dataset, load, save
 from edgeops.data.describe import remarks
@@ -64,9 +66,7 @@ def ingest_dataset(
     nothing stays on disk, unless all was written.
     """
     check_name(name, "dataset")
-    folder = workspace.root / "datasets"
-    folder.mkdir(parents=True, exist_ok=True)
-    with exclusive(folder / f".{name}.lock", "edgeops data add"):
+    with _adding(workspace, name):
         return _ingest(workspace, source, name, request or Request(), terms, progress)
 
 
@@ -115,14 +115,40 @@ def _ingest(
 def register_dataset(
     workspace: Workspace, dataset: Dataset, parent_id: int | None, quarantined: list[list[Any]]
 ) -> DatasetVersion:
-    """Write a dataset version to disk, then register it; how it is split is as with its parent."""
-    save(dataset, workspace.dataset_folder(dataset.name, dataset.version))
-    with workspace.registry.reading() as session:
-        parent = session.get(DatasetVersion, parent_id) if parent_id is not None else None
-    split = parent.split if parent is not None else _recorded(Terms())
-    return _register(
-        workspace, dataset.index, parent_id=parent_id, quarantined=quarantined, source="captured", split=split
-    )
+    """Write a dataset version to disk, then register it; how it is split is as with its parent.
+
+    Raises ``UsageError`` while another process adds to the dataset, or when it has added that version already.
+    """
+    with _adding(workspace, dataset.name):
+        with workspace.registry.reading() as session:
+            parent = session.get(DatasetVersion, parent_id) if parent_id is not None else None
+            there = session.exec(
+                select(DatasetVersion.id).where(
+                    DatasetVersion.name == dataset.name, DatasetVersion.version == dataset.version
+                )
+            ).first()
+        if there is not None:
+            raise UsageError(
+                f"{dataset.name}@{dataset.version} was added by another process meanwhile",
+                fix="start it again: it then builds on that version",
+            )
+        save(dataset, workspace.dataset_folder(dataset.name, dataset.version))
+        split = parent.split if parent is not None else _recorded(Terms())
+        return _register(
+            workspace,
+            dataset.index,
+            parent_id=parent_id,
+            quarantined=quarantined,
+            source="captured",
+            split=split,
+        )
+
+
+def _adding(workspace: Workspace, name: str) -> AbstractContextManager[None]:
+    """Hold it while a version is written; raises ``UsageError`` when another process does."""
+    folder = workspace.root / "datasets"
+    folder.mkdir(parents=True, exist_ok=True)
+    return exclusive(folder / f".{name}.lock", "edgeops data add")
 
 
 def _register(

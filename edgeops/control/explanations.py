@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from edgeops.control.datasets import load_dataset
 from edgeops.control.run_record import changed_since, recorded_recipe
 from edgeops.control.workspace import Workspace
-from edgeops.core.errors import UsageError
+from edgeops.core.errors import NotFoundError, UsageError
 from edgeops.data.dataset import Dataset, Part
 from edgeops.registry.names import find_model
 from edgeops.registry.tables import DatasetVersion, ModelVersion, Run
@@ -65,7 +65,7 @@ def explain_model(
     """Permutation importance of ``model`` or ``model@version``, and ``items`` test items explained.
 
     Half of them are wrong answers where there are as many. ``progress`` is told how many regions of how many
-    are done. Raises ``NotFoundError`` for a model or dataset that is not there, ``UsageError`` for a version
+    are done. Raises ``NotFoundError`` for a model, dataset or weights that are not there, ``UsageError`` for a version
     without its float weights, or whose own architecture is not what it was.
     """
     opened = _open(workspace, model)
@@ -91,6 +91,7 @@ def explain_model(
         repeats=REPEATS,
         losses=[Loss(entry.name, entry.lost, entry.deviation) for entry in lost],
         grid=opened.layout.grid,
+        columns=opened.layout.columns,
         tested=len(opened.rows),
         wrong=int((predicted != opened.targets).sum()),
         value_range=_value_range(opened.layout, x),
@@ -137,7 +138,15 @@ def _open(workspace: Workspace, model: str) -> _Opened:
     dataset, _ = load_dataset(workspace, f"{row.name}@{row.version}")
     data = prepare(recipe, dataset)
     shape = tuple(int(size) for size in data.inputs.shape[1:])
-    keras_model = rebuilt(recipe, shape, len(data.labels), workspace.blobs.get(run.record["weights_sha256"]))
+    try:
+        weights = workspace.blobs.get(run.record["weights_sha256"])
+    except NotFoundError as error:
+        raise NotFoundError(
+            f"the float weights of {name} are gone: {error.message}",
+            fix=f"restore the folder blobs of the workspace, or: edgeops train {run.recipe} --seed {run.seed}",
+            sha256=run.record["weights_sha256"],
+        ) from error
+    keras_model = rebuilt(recipe, shape, len(data.labels), weights)
     validation = data.inputs[data.rows(Part.VALIDATION)]
     rows = data.rows(Part.TEST)
     return _Opened(
@@ -145,7 +154,7 @@ def _open(workspace: Workspace, model: str) -> _Opened:
         recipe,
         dataset,
         data,
-        layout_of(recipe, shape),
+        layout_of(recipe, shape, dataset.columns),
         float_scorer(recipe, keras_model, validation),
         int8_scorer(recipe, workspace.blobs.get(version.artifact_sha256), validation),
         rows[_fair(data.targets[rows], _TESTED)],

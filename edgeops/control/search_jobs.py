@@ -17,7 +17,7 @@ from edgeops.control.search_results import DOES_NOT_FIT, FoundTrial, front_of
 from edgeops.control.search_workers import Workers
 from edgeops.control.training_jobs import dataset_of
 from edgeops.control.workspace import Workspace
-from edgeops.core.errors import CheckFailed, EdgeOpsError, UsageError
+from edgeops.core.errors import CheckFailed, EdgeOpsError, TrainingDiverged, UsageError
 from edgeops.core.topics import check_name
 from edgeops.files import write_atomic
 from edgeops.reports.pareto import Point, pareto_picture
@@ -216,6 +216,8 @@ def _result(file: SearchFile, number: int, future: Future[TrialFigures]) -> Foun
     error = future.exception()
     if error is None:
         return file.tell(number, future.result())
+    if isinstance(error, TrainingDiverged):  # that is the values' fault, not the search's
+        return file.fail(number, error.message)
     if isinstance(error, EdgeOpsError | BrokenExecutor) or not isinstance(error, Exception):
         raise error
     return file.fail(number, f"{type(error).__name__}: {error}".splitlines()[0])
@@ -246,14 +248,23 @@ def require_front(outcome: Outcome) -> FoundTrial:
     """The best trial; raises ``CheckFailed`` with what came nearest where none fits."""
     if outcome.best is not None:
         return outcome.best
+    failed = [trial for trial in outcome.trials if trial.figures is None]
+    if failed and len(failed) == len(outcome.trials):
+        raise CheckFailed(
+            f"every one of {len(failed)} trials failed, the last with: {failed[-1].error}",
+            fix="train the recipe once: edgeops train --help; then search under another --name",
+        )
+    if not outcome.trials:
+        raise CheckFailed("no trial is there yet", fix="search with --trials 1 or more")
     near = min(
         (trial for trial in outcome.trials if trial.state == DOES_NOT_FIT),
         key=lambda trial: trial.figures.violation if trial.figures else 1.0,
         default=None,
     )
     why = f"; the nearest, trial {near.number}: {near.to_dict()['reasons'][0]}" if near else ""
+    besides = f", {len(failed)} failed" if failed else ""
     raise CheckFailed(
-        f"none of {len(outcome.trials)} trials fits {outcome.search.target.name}{why}",
+        f"none of {len(outcome.trials)} trials fits {outcome.search.target.name}{besides}{why}",
         fix="search with more --trials, a smaller space under [search], or a larger target",
     )
 

@@ -15,7 +15,7 @@ from edgeops.control.model_cards import write_cards
 from edgeops.control.recipes import recipe_path
 from edgeops.control.run_record import record_of
 from edgeops.control.workspace import Workspace
-from edgeops.core.errors import GateFailed, NotFoundError, UsageError
+from edgeops.core.errors import GateFailed, NotFoundError, StorageError, UsageError
 from edgeops.core.manifest import Trial
 from edgeops.core.signing import Role
 from edgeops.data.dataset import Dataset
@@ -94,9 +94,13 @@ def register(
 ) -> Trained:
     """Package, sign, store and register a training result as the next version of the recipe's model.
 
-    Its float weights go into the blob store, and its card into ``cards/`` of the workspace.
+    Its float weights go into the blob store, and its card into ``cards/`` of the workspace. Raises
+    ``StorageError`` when the disk is full: then nothing is registered, or, as it says, all but the card.
     """
     passed = all(gate.passed for gate in gates)
+    # what takes time comes before the transaction, for which everybody else who writes waits
+    record = record_of(recipe, result, workspace.blobs.put(to_bytes(result.fitted.model)))
+    artifact = workspace.blobs.put(result.tflite)
     with workspace.registry.session() as session:
         number = _next_version(session, recipe.name)
         manifest = _package(workspace, recipe, result, number) if passed else None
@@ -109,7 +113,7 @@ def register(
             metrics={"float": result.float_metrics.to_dict(), "int8": result.int8_metrics.to_dict()},
             gates=[gate.as_dict() for gate in gates],
             versions=result.versions,
-            record=record_of(recipe, result, workspace.blobs.put(to_bytes(result.fitted.model))),
+            record=record,
             seconds=result.seconds,
             created_at=time.time(),
         )
@@ -121,13 +125,20 @@ def register(
             state="registered" if passed else "rejected",
             run_id=run.id or 0,
             parent_id=parent_id,
-            artifact_sha256=workspace.blobs.put(result.tflite),
+            artifact_sha256=artifact,
             artifact_bytes=len(result.tflite),
             manifest_sha256=manifest,
             created_at=time.time(),
         )
         session.add(version)
-    write_cards(workspace, f"{recipe.name}@{number}")
+    name = f"{recipe.name}@{number}"
+    try:
+        write_cards(workspace, name)
+    except StorageError as error:
+        raise StorageError(
+            f"{name} is {version.state}, but it has no card yet: {error.message}",
+            fix=f"free disk space, then edgeops model card {name} --out card.html",
+        ) from error
     return Trained(version, run, dataset)
 
 

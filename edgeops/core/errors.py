@@ -18,6 +18,7 @@
     |   +-- BrokerUnreachable
     |   +-- RegistryUnreachable
     +-- InferenceFailed       the interpreter failed on a valid input             exit 1
+    +-- TrainingDiverged      a training's loss is no number any more             exit 1
     +-- LifecycleError        an event that a state table does not allow             exit 1
     +-- WireError             a message that does not decode; never fatal to its receiver
     +-- StorageError          the disk is full or not writable                    exit 1
@@ -127,6 +128,10 @@ class RegistryUnreachable(UnreachableError):
 
 class InferenceFailed(EdgeOpsError):
     """The interpreter failed on an input that meets the contract."""
+
+
+class TrainingDiverged(EdgeOpsError):
+    """A training ended in values that are not finite; field ``epoch`` says when."""
 
 
 class LifecycleError(EdgeOpsError):

@@ -29,17 +29,21 @@ _UNREADABLE = (
 )
 
 _MOST_BYTES = 1 << 30
+MAX_EXPANSION = 100  # an archive may expand so many times, beyond a size that harms nobody
+HARMLESS_BYTES = 1 << 28
 _NPY_MAGIC = b"\x93NUMPY"
 
 
 def read_arrays(path: Path, fix: str) -> dict[str, NDArray[Any]]:
     """Every array of the archive by name; raises ``DataError`` with ``fix`` for anything else.
 
-    Pickled objects are never loaded, since loading one runs its code.
+    Pickled objects are never loaded, since loading one runs its code; what expands to more than a hundred
+    times its size (and 256 MiB), or to more than there is memory, is refused.
     """
     try:
         if not zipfile.is_zipfile(path) and path.is_file() and path.read_bytes()[:6] != _NPY_MAGIC:
             raise DataError(f"{path} cannot be read: it is not an .npz archive", fix=fix, source=str(path))
+        _refuse_bomb(path)
         loaded = np.load(path, allow_pickle=False)
         if isinstance(loaded, np.lib.npyio.NpzFile):
             with loaded as archive:
@@ -67,6 +71,15 @@ def arrays_in(content: bytes) -> dict[str, NDArray[Any]]:
     except _UNREADABLE as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ValueError(f"unreadable: {reason}") from error
+
+
+def _refuse_bomb(path: Path) -> None:
+    if not zipfile.is_zipfile(path):
+        return
+    limit = max(HARMLESS_BYTES, MAX_EXPANSION * path.stat().st_size)
+    with zipfile.ZipFile(path) as archive:
+        if sum(entry.file_size for entry in archive.infolist()) > limit:
+            raise ValueError(f"it expands to more than {limit // 1024**2:,} MiB")
 
 
 def _array(archive: np.lib.npyio.NpzFile, name: str) -> NDArray[Any]:

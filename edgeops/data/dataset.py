@@ -54,6 +54,7 @@ class Dataset:
     ``groups`` (empty or N) says what must not stand on both sides of a split, such as a speaker; an item
     whose group is ``""`` stands for itself. ``slices`` maps each column of metadata to its N values,
     ``files`` (empty or N) says where an item came from. ``sample_rate_hz`` is that of all items; 0: none.
+    ``columns`` names the values of a table's row; empty: they have no names.
     """
 
     name: str
@@ -68,6 +69,7 @@ class Dataset:
     slices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     sample_rate_hz: float = 0.0
     files: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         check_fields(self, len(self.inputs), str(self.inputs.dtype))
@@ -217,6 +219,7 @@ def extend(
         slices={name: joined(column, blank) for name, column in dataset.slices.items()},
         sample_rate_hz=dataset.sample_rate_hz,
         files=joined(dataset.files, blank),
+        columns=dataset.columns,
     )
     return Dataset.of(index, _merged(dataset.inputs, added[keep], order, dtype))
 

@@ -42,17 +42,25 @@ class Line:
     place: int
 
 
+@dataclass(slots=True)
+class Repeated:
+    """The labels, files and parts (each with the first file in it) that one content came with."""
+
+    labels: set[str]
+    files: list[str]
+    parts: dict[Part | None, str]
+
+
 @dataclass(eq=False)
 class Gathered:
-    """By the digest of an item: itself, and the labels, files and parts that its content came with.
+    """By the digest of an item: itself, and what came more than once.
 
-    ``total`` counts what could have been an item, ``aside`` is what is not used.
+    Most items come once, so that millions of them take little memory. ``total`` counts what could have been
+    an item, ``aside`` is what is not used.
     """
 
     lines: dict[bytes, Line] = field(default_factory=dict)
-    labels: dict[bytes, set[str]] = field(default_factory=dict)
-    files: dict[bytes, list[str]] = field(default_factory=dict)
-    parts: dict[bytes, dict[Part | None, str]] = field(default_factory=dict)
+    repeated: dict[bytes, Repeated] = field(default_factory=dict)
     aside: list[SetAside] = field(default_factory=list)
     total: int = 0
     dtype: str = ""
@@ -82,14 +90,12 @@ def gather(reader: Reader, spool: Spool, aside: Sequence[SetAside], progress: Pr
             found.aside.append(SetAside(entry.file, NOT_FINITE))
             continue
         digest = item_digest(values)
-        found.labels.setdefault(digest, set()).add(entry.label)
-        found.files.setdefault(digest, []).append(entry.file)
-        found.parts.setdefault(digest, {}).setdefault(entry.part, entry.file)
         line = found.lines.get(digest)
         if line is None:
             place = spool.add(values)
         else:
             place = line.place
+            _repeat(found, digest, line.item, entry)
             if line.item.file < entry.file:
                 continue
         # the first by name is kept, whatever the order in which the source is read
@@ -100,21 +106,30 @@ def gather(reader: Reader, spool: Spool, aside: Sequence[SetAside], progress: Pr
     return found
 
 
+def _repeat(found: Gathered, digest: bytes, first: Item, entry: Item) -> None:
+    again = found.repeated.get(digest)
+    if again is None:
+        again = Repeated({first.label}, [first.file], {first.part: first.file})
+        found.repeated[digest] = again
+    again.labels.add(entry.label)
+    again.files.append(entry.file)
+    again.parts.setdefault(entry.part, entry.file)
+
+
 def set_aside_repetitions(found: Gathered, base: Dataset | None, terms: Terms) -> None:
     """Repetitions of an item, and all items of one content that come with different labels."""
-    torn = {digest for digest, parts in found.parts.items() if len(parts) > 1}
-    torn -= {digest for digest in torn if len(found.labels[digest]) > 1}
+    torn = [again for again in found.repeated.values() if len(again.parts) > 1 and len(again.labels) == 1]
     if torn:
-        pairs = sorted(sorted(found.parts[digest].values()) for digest in torn)
+        pairs = sorted(sorted(again.parts.values()) for again in torn)
         raise DataError(
             f"the split that the folders make has {counted(len(torn), 'item')} on both sides, such as "
             f"{pairs[0][0]} and {pairs[0][1]}",
             fix="remove one of each, or give a folder without train and test: it is split without leaks",
             duplicates=pairs,
         )
-    for digest in list(found.lines):
-        files = sorted(found.files[digest])
-        if len(found.labels[digest]) > 1:
+    for digest, again in found.repeated.items():
+        files = sorted(again.files)
+        if len(again.labels) > 1:
             found.aside += [SetAside(file, CONFLICTING) for file in files]
             del found.lines[digest]
         else:

@@ -27,6 +27,7 @@ class Index:
 
     ``item_shape`` begins with -1 where items differ in length; ``lengths`` (N,) int64 then says how long each
     is, and is empty otherwise. ``groups``, ``files`` and each column of ``slices`` are empty or N long.
+    ``columns`` names the values of a table's row, or is empty.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Index:
     slices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     sample_rate_hz: float = 0.0
     files: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         check_fields(self, len(self.digests), self.dtype)
@@ -62,8 +64,8 @@ class Index:
     def sha256(self) -> str:
         """Hex hash of schema, labels and every item with its target, part, origin, group and slices.
 
-        In no order. Name, version and files are not content. A uint8 and a float32 dataset of the same items
-        differ.
+        In no order. Name, version, files and names of columns are not content. A uint8 and a float32 dataset of
+        the same items differ.
         """
         schema: dict[str, Any] = {
             "format": CONTENT_FORMAT,
@@ -78,7 +80,7 @@ class Index:
         if self.slices:
             schema["slices"] = sorted(self.slices)
         if self.sample_rate_hz:
-            schema["sample_rate_hz"] = self.sample_rate_hz
+            schema["sample_rate_hz"] = float(self.sample_rate_hz)  # as it is read back
         columns = [self.groups] * bool(self.groups) + [self.slices[name] for name in sorted(self.slices)]
         lines = sorted(
             digest
@@ -103,6 +105,8 @@ def check_fields(it: Any, count: int, dtype: str) -> None:
     lengths |= {len(column) for column in (it.groups, it.files, *it.slices.values()) if len(column)}
     if lengths == {0} or len(lengths) != 1:
         raise DataError(f"dataset {it.name} is empty or its arrays differ in length: {sorted(lengths)}")
+    if it.columns and len(it.columns) != it.item_shape[0]:
+        raise DataError(f"dataset {it.name} names {len(it.columns)} columns of {it.item_shape[0]}")
     if dtype not in DTYPES:
         raise DataError(f"dataset {it.name} has inputs of {dtype}, not {', '.join(DTYPES)}")
     if it.targets.min() < 0 or it.targets.max() >= len(it.labels):

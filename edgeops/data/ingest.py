@@ -109,6 +109,12 @@ def _refuse_other_values(reader: Reader, found: Gathered, base: Dataset) -> None
                 f"the new items have shape {'x'.join(map(str, line.shape))}; those of {described} have {known}",
                 fix=f"give --size {known.rpartition('x')[0]}" if image else "add them under another name",
             )
+    if reader.columns and base.columns and reader.columns != base.columns:
+        raise DataError(
+            f"the columns of the new items are {', '.join(reader.columns)}; "
+            f"those of {described} are {', '.join(base.columns)}",
+            fix="bring the columns of the file into that order, or add it under another name",
+        )
     if reader.sample_rate_hz != base.sample_rate_hz:
         raise DataError(
             f"{described} has {base.sample_rate_hz:g} Hz, the new items {reader.sample_rate_hz:g} Hz",
@@ -167,6 +173,7 @@ def _index(
         slices={column: ordered(values) for column, values in slices.items()},
         sample_rate_hz=reader.sample_rate_hz,
         files=ordered(files),
+        columns=reader.columns or (kept.columns if kept else ()),
     )
 
 

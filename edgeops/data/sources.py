@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from edgeops.core.errors import DataError, MissingExtra, NotFoundError
 from edgeops.data.archives import read_arrays
 from edgeops.data.items import Inputs, Items, Quarantined, check_items
+from edgeops.data.readers.entry import printable
 
 __all__ = ["Items", "Quarantined", "read_source"]
 
@@ -33,7 +34,14 @@ def read_source(spec: str) -> Items:
             fix=f"use {SKLEARN_DIGITS} or the path of an .npz",
             source=spec,
         )
-    return _read_npz(Path(spec))
+    try:
+        return _read_npz(Path(spec))
+    except MemoryError as error:
+        raise DataError(
+            f"{spec} does not fit into memory",
+            fix="give a folder or an archive of files, which are read one at a time",
+            source=spec,
+        ) from error
 
 
 def _read_sklearn_digits() -> Items:
@@ -86,7 +94,7 @@ def _as_inputs(array: NDArray[Any], source: str) -> Inputs:
     if array.dtype == np.uint8:
         return np.asarray(array, dtype=np.uint8)
     if array.dtype.kind in "iub":
-        if array.size and int(np.abs(array.astype(np.int64)).max()) > _EXACT_FLOAT32_INTEGER:
+        if array.size and max(int(array.max()), -int(array.min())) > _EXACT_FLOAT32_INTEGER:
             raise DataError(
                 f"{source}: x holds integers beyond {_EXACT_FLOAT32_INTEGER}, too large for float32",
                 fix="scale x, or give it as float32",
@@ -115,18 +123,25 @@ def _as_targets(
         )
     if raw_labels is None:
         distinct, indices = np.unique(raw, return_inverse=True)
-        return indices.astype(np.int64), tuple(str(value) for value in distinct)
-    labels = tuple(str(value) for value in raw_labels.ravel())
+        labels = tuple(printable(str(value)) for value in distinct)
+        if len(set(labels)) == len(labels):
+            return indices.astype(np.int64), labels
+        raise DataError(
+            f"{source}: labels of y differ in characters that cannot be shown only",
+            fix="give y labels that can be read",
+            source=source,
+        )
+    labels = tuple(printable(str(value)) for value in raw_labels.ravel())
     if len(set(labels)) != len(labels) or raw_labels.dtype.kind not in "iuU":
         raise DataError(
             f"{source}: labels must be distinct strings", fix="correct the array labels", source=source
         )
     if raw.dtype.kind == "U":
         known = {label: index for index, label in enumerate(labels)}
-        unknown = sorted({str(value) for value in raw} - set(known))
+        unknown = sorted({printable(str(value)) for value in raw} - set(known))
         if unknown:
             raise _unknown_label(source, unknown[0], labels)
-        return np.array([known[str(value)] for value in raw], dtype=np.int64), labels
+        return np.array([known[printable(str(value))] for value in raw], dtype=np.int64), labels
     outside = raw[(raw < 0) | (raw >= len(labels))]
     if outside.size:
         raise _unknown_label(source, str(outside[0]), labels)

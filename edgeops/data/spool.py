@@ -32,7 +32,11 @@ class Spool:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
+        try:
+            self._file.close()
+        except OSError:
+            # what is still buffered is thrown away with the file: a full disk was told of when it was written
+            return
 
     def add(self, values: NDArray[Any]) -> int:
         """Append an array; raises ``StorageError`` when the disk is full."""
@@ -46,10 +50,15 @@ class Spool:
         return place
 
     def read(self, place: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
-        """An array that was added."""
+        """An array that was added; raises ``StorageError`` when the disk is full or fails."""
         values = np.empty(shape, dtype)
-        self._file.seek(place)
-        self._file.readinto(values.reshape(-1).view(np.uint8).data)  # type: ignore[attr-defined]
+        try:
+            self._file.seek(place)
+            read = self._file.readinto(values.reshape(-1).view(np.uint8).data)  # type: ignore[attr-defined]
+        except OSError as error:
+            raise _full(self._folder, error) from error
+        if read != values.nbytes:
+            raise _full(self._folder, OSError("what was written cannot be read back"))
         return values
 
 

@@ -6,18 +6,22 @@
     index.npz      targets, parts, digests, origins, lengths, groups, slices, files
     dataset.json   name, version, schema, content hash, and the digest of both other files
 
-The folder is written under another name and renamed, so that there is a whole dataset or none.
+The folder is written under another name and renamed, so that there is a whole dataset or none. What a process
+that was killed left behind is removed by the next one that writes beside it.
 """
 
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import json
 import os
 import shutil
+import struct
 import tempfile
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -37,7 +41,19 @@ DESCRIPTION_FILE = "dataset.json"
 ARRAYS_FILE = "dataset.npz"  # values and index of the first format, edgeops-dataset-1
 _OURS = {VALUES_FILE, INDEX_FILE, DESCRIPTION_FILE, ARRAYS_FILE}
 _ALTERED_FIX = "restore it from a copy, or add the source again with edgeops data add"
-_BLOCK = 1 << 22
+# what a description and arrays raise that are not what was written
+_DAMAGED = (
+    OSError,
+    ValueError,
+    TypeError,
+    KeyError,
+    IndexError,
+    AttributeError,
+    OverflowError,
+    struct.error,
+    UnicodeError,
+)
+_PREFIX, _PART, _OLD = ".dataset-", ".part", ".old"
 
 
 def write_version(index: Index, values: Iterable[NDArray[Any]], folder: Path) -> None:
@@ -48,11 +64,15 @@ def write_version(index: Index, values: Iterable[NDArray[Any]], folder: Path) ->
     does not describe.
     """
     folder = Path(folder)
-    temporary: Path | None = None
+    temporary, mine = None, -1
     try:
         _refuse_other_content(folder)
         folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=".dataset-", suffix=".part", dir=folder.parent))
+        with _held(folder.parent):
+            _remove_leftovers(folder.parent)
+            temporary = Path(tempfile.mkdtemp(prefix=_PREFIX, suffix=_PART, dir=folder.parent))
+            mine = os.open(temporary, os.O_RDONLY)
+            fcntl.flock(mine, fcntl.LOCK_EX)
         with (temporary / VALUES_FILE).open("wb") as file:
             _write_values(index, values, file)
             _settle(file)
@@ -66,7 +86,9 @@ def write_version(index: Index, values: Iterable[NDArray[Any]], folder: Path) ->
             file.write((json.dumps(description, indent=2) + "\n").encode())
             _settle(file)
         temporary.chmod(0o755)
-        _put_in_place(temporary, folder)
+        with _held(folder.parent) as parent:
+            _put_in_place(temporary, folder)
+            os.fsync(parent)
     except OSError as error:
         raise StorageError(
             f"cannot write {folder}: {error.strerror or error}",
@@ -76,6 +98,8 @@ def write_version(index: Index, values: Iterable[NDArray[Any]], folder: Path) ->
     finally:
         if temporary is not None:
             shutil.rmtree(temporary, ignore_errors=True)
+        if mine >= 0:
+            os.close(mine)
 
 
 def read_version(folder: Path) -> tuple[Index, Inputs | Recordings]:
@@ -93,10 +117,11 @@ def read_version(folder: Path) -> tuple[Index, Inputs | Recordings]:
     try:
         index, values = (_first_format if first else _mapped)(folder, description)
         expected = str(description["sha256"])
-    except (OSError, ValueError, TypeError, KeyError, IndexError) as error:
+        found = index.sha256
+    except _DAMAGED as error:
         raise DataError(f"the dataset in {folder} does not decode: {error!r}", fix=_ALTERED_FIX) from error
-    if index.sha256 != expected:
-        raise _altered(folder, expected, index.sha256)
+    if found != expected:
+        raise _altered(folder, expected, found)
     return index, values
 
 
@@ -118,13 +143,49 @@ def _refuse_other_content(folder: Path) -> None:
         )
 
 
+@contextmanager
+def _held(folder: Path) -> Iterator[int]:
+    """An open folder in which nothing else begins or ends a version, for as long as the block runs."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield handle
+    finally:
+        os.close(handle)
+
+
+def _remove_leftovers(parent: Path) -> None:
+    """What writers that were killed left in a folder that is ``_held``; those at work hold their own."""
+    for old in parent.glob(f"{_PREFIX}*{_OLD}"):
+        for version in old.iterdir():  # killed between the two renames: the version that was there comes back
+            if not (parent / version.name).exists():
+                os.rename(version, parent / version.name)
+        shutil.rmtree(old, ignore_errors=True)
+    for part in parent.glob(f"{_PREFIX}*{_PART}"):
+        handle = os.open(part, os.O_RDONLY)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(part, ignore_errors=True)
+        except BlockingIOError:
+            continue
+        finally:
+            os.close(handle)
+
+
 def _put_in_place(temporary: Path, folder: Path) -> None:
     if not folder.exists():
         os.rename(temporary, folder)
         return
-    with tempfile.TemporaryDirectory(prefix=".dataset-", suffix=".old", dir=folder.parent) as old:
-        os.rename(folder, Path(old) / folder.name)
-        os.rename(temporary, folder)
+    old = Path(tempfile.mkdtemp(prefix=_PREFIX, suffix=_OLD, dir=folder.parent))
+    try:
+        os.rename(folder, old / folder.name)
+        try:
+            os.rename(temporary, folder)
+        except BaseException:
+            os.rename(old / folder.name, folder)
+            raise
+    finally:
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def _settle(file: BinaryIO) -> None:
@@ -174,6 +235,7 @@ def _description(index: Index) -> dict[str, Any]:
         "item_shape": list(index.item_shape),
         "sample_rate_hz": index.sample_rate_hz,
         "slices": list(index.slices),
+        **({"columns": list(index.columns)} if index.columns else {}),
         "sha256": index.sha256,
         "counts": index.counts(),
     }
@@ -186,7 +248,7 @@ def _read_description(folder: Path) -> dict[str, Any]:
         raise NotFoundError(
             f"no dataset in {folder}: {DESCRIPTION_FILE} is missing", fix="edgeops data list"
         ) from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"the dataset in {folder} does not decode: {error!r}", fix=_ALTERED_FIX) from error
     if not isinstance(description, dict):
         raise DataError(f"the dataset in {folder} does not decode: no description", fix=_ALTERED_FIX)
@@ -219,6 +281,7 @@ def _mapped(folder: Path, described: dict[str, Any]) -> tuple[Index, Inputs | Re
         slices={str(name): column(f"slice:{name}") for name in described["slices"]},
         sample_rate_hz=float(described["sample_rate_hz"]),
         files=column("files"),
+        columns=tuple(str(name) for name in described.get("columns", ())),
     )
     values = np.load(folder / VALUES_FILE, mmap_mode="r", allow_pickle=False)
     if index.ragged:

@@ -131,4 +131,5 @@ def _translated(error: OperationalError) -> Exception:
     text = str(error.orig)
     if "disk is full" in text or "readonly" in text or "disk I/O" in text:
         return StorageError(f"the registry cannot be written: {text}", fix="free disk space, then try again")
-    return RegistryUnreachable(f"the registry does not answer: {text}")
+    fix = "another edgeops command is writing: end it, or try again" if "locked" in text else None
+    return RegistryUnreachable(f"the registry does not answer: {text}", fix=fix)

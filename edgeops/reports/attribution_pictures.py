@@ -24,16 +24,16 @@ _WIDE, _TALL, _STRIP = 236, 110, 16
 _COLUMNS = 240
 _MOST_CHANNELS = 6
 _MOST_ROWS = 10
+_ROW_WIDTH = 520
+_LONGEST_NAME = 20
 
 
 def input_picture(view: str, values: Float32, value_range: Range) -> Markup:
-    """A model's input as its view says: an image, a spectrogram with its frames across, lines, or numbers."""
+    """A model's input as its view says: an image, a spectrogram with its frames across, or lines."""
     if view == "image":
         return _image(_grey_or_rgb(values, value_range), "input")
     if view == "spectrogram":
         return _spectrogram(_grey_frames(values, value_range), "input")
-    if view == "table":
-        return _table(values, values)
     low, high = _envelope(values)
     drawn = Shown("input", "", "lines", None, low, high)
     return waveform(drawn, float(low.min()), float(high.max()))
@@ -46,9 +46,20 @@ def attribution_picture(view: str, values: Float32, attribution: Float32) -> Mar
         return _image(diverging(attribution.sum(axis=2)), alt)
     if view == "spectrogram":
         return _spectrogram(diverging(_frames_across(attribution)), alt)
-    if view == "table":
-        return _table(values, attribution)
     return _strip(diverging(_sums(attribution)), alt)
+
+
+def value_bars(names: Sequence[str], values: Float32) -> Markup:
+    """The values of a table's row (columns,), the largest first."""
+    return bars(
+        "the largest values", _largest(names, values, values), "", width=_ROW_WIDTH, styles=("a", "a")
+    )
+
+
+def attribution_bars(names: Sequence[str], values: Float32, attribution: Float32) -> Markup:
+    """What spoke for an answer (orange) and against it (blue), by column of a table's row; (columns,) both."""
+    rows = _largest(names, values, attribution)
+    return bars("the largest by column", rows, "", width=_ROW_WIDTH, styles=("b", "a"))
 
 
 def heat_picture(view: str, values: Float32, heat: Float32, value_range: Range) -> Markup:
@@ -146,7 +157,11 @@ def _sums(values: Float32) -> Float32:
     return np.asarray(np.add.reduceat(shown, edges, axis=0).T, np.float32)
 
 
-def _table(values: Float32, weights: Float32) -> Markup:
+def _largest(names: Sequence[str], values: Float32, weights: Float32) -> list[tuple[str, float, float]]:
     chosen = np.argsort(-np.abs(weights), kind="stable")[:_MOST_ROWS]
-    rows = [(f"column {i} = {values[i]:.3g}", float(weights[i]), 0.0) for i in chosen.tolist()]
-    return bars("the largest by column", rows, "", width=480)
+    return [(f"{_cut(names[i])} = {values[i]:.3g}", float(weights[i]), 0.0) for i in chosen.tolist()]
+
+
+def _cut(name: str) -> str:
+    """So that the value after it is never cut off."""
+    return name if len(name) <= _LONGEST_NAME else name[: _LONGEST_NAME - 1].rstrip() + "…"

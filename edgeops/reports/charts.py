@@ -14,6 +14,7 @@ from edgeops.reports.svg import Line, picture
 HALF = 540
 _LEFT, _RIGHT, _TOP, _BOTTOM = 56, 22, 36, 44
 _STYLES = ("a", "b")
+_LEAST = 1e-6
 _Words = Callable[[float], str]
 
 
@@ -126,10 +127,22 @@ def score_histograms(counts: Mapping[str, Sequence[int]], threshold: float) -> M
     return picture("Anomaly scores of the test items", 300, parts, 1100)
 
 
-def bars(alt: str, rows: Sequence[tuple[str, float, float]], x_label: str, *, width: int = 1100) -> Markup:
-    """Horizontal bars (name, value, deviation) from zero, a value below it to the left."""
+def bars(
+    alt: str,
+    rows: Sequence[tuple[str, float, float]],
+    x_label: str,
+    *,
+    width: int = 1100,
+    styles: tuple[str, str] = ("a", "b"),
+) -> Markup:
+    """Horizontal bars (name, value, deviation) from zero, a value below it to the left.
+
+    ``styles``: those of values of zero and above, and of values below it.
+    """
     low = min([0.0, *(value - deviation for _, value, deviation in rows)])
-    high = max([0.01, *(value + deviation for _, value, deviation in rows)])
+    high = max([0.0, *(value + deviation for _, value, deviation in rows)])
+    if high - low < _LEAST:  # nothing, or what is left of it by rounding
+        high = 0.01
     left = 20 + 7.4 * max((len(_short(name, 34)) for name, _, _ in rows), default=0)
     row_height = 20
 
@@ -138,7 +151,7 @@ def bars(alt: str, rows: Sequence[tuple[str, float, float]], x_label: str, *, wi
 
     height = row_height * len(rows) + 44
     parts = []
-    for tick in _ticks(low, high, 8):
+    for tick in _ticks(low, high, 8 if width > 2 * HALF else 4):
         parts.append(
             f'<line class="grid" x1="{at(tick):.1f}" x2="{at(tick):.1f}" y1="0" y2="{height - 40}"/>'
         )
@@ -148,14 +161,14 @@ def bars(alt: str, rows: Sequence[tuple[str, float, float]], x_label: str, *, wi
         start, end = sorted((at(0), at(value)))
         parts.append(_text(left - 8, y + 14, _short(name, 34), "end"))
         parts.append(
-            f'<rect class="dot {"a" if value >= 0 else "b"}" x="{start:.1f}" y="{y + 3}" '
+            f'<rect class="dot {styles[value < 0]}" x="{start:.1f}" y="{y + 3}" '
             f'width="{max(end - start, 0.5):.1f}" height="{row_height - 6}"/>'
         )
         parts.append(
             f'<line class="axis ink" x1="{at(value - deviation):.1f}" x2="{at(value + deviation):.1f}" '
             f'y1="{y + 10}" y2="{y + 10}"/>'
         )
-        parts.append(_text(at(max(value, 0.0) + deviation) + 6, y + 14, f"{value:.3f}"))
+        parts.append(_text(at(max(value, 0.0) + deviation) + 6, y + 14, _bar_value(value)))
     parts.append(_text((left + width) / 2, height - 6, x_label, "middle"))
     return picture(alt, height, parts, width)
 
@@ -216,8 +229,14 @@ def _short(label: str, most: int = 18) -> str:
     return label if len(label) <= most else label[: most - 1] + "…"
 
 
+def _bar_value(value: float) -> str:
+    """Three decimals, more where they would all be zero."""
+    words = f"{value:.3f}" if abs(value) >= 0.0005 or abs(value) < _LEAST else f"{value:.2g}"
+    return words.removeprefix("-") if float(words) == 0 else words
+
+
 def _percent(value: float) -> str:
-    return f"{value:.0%}"
+    return f"{100 * value:.4g}%"
 
 
 def _plain(value: float) -> str:

@@ -161,7 +161,7 @@ def _shade(place: int) -> float:
 
 
 def _cut(label: str) -> str:
-    return label if len(label) <= 22 else label[:21] + "…"
+    return label if len(label) <= 20 else label[:19] + "…"
 
 
 def _scale(samples: Sequence[Shown]) -> tuple[float, float]:

@@ -12,15 +12,18 @@ from numpy.typing import NDArray
 
 from edgeops.reports.attribution_pictures import (
     Range,
+    attribution_bars,
     attribution_picture,
     grid_picture,
     heat_picture,
     input_picture,
+    value_bars,
 )
 
 Float32 = NDArray[np.float32]
 MOST_BARS = 24
 _NAMED = 3  # regions that are named beside an item
+_LONGEST = 18  # letters of a label over a picture
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +102,8 @@ class Explanation:
     ``view`` is what an input is drawn as: image, spectrogram, spectrum, series or table. ``quality`` is the
     int8 model's, by ``measure``, on ``permuted`` test items, each loss the mean of ``repeats``. ``losses``
     are in the order of the regions; ``grid``: their rows and columns, of images. ``tested``, ``wrong``: of
-    the float model. ``value_range``: the smallest and the largest value that is drawn, of all inputs or of each band.
+    the float model. ``value_range``: the smallest and the largest value that is drawn, of all inputs or of each
+    band. ``columns``: the names of a table's.
     """
 
     model: str
@@ -116,6 +120,7 @@ class Explanation:
     wrong: int
     value_range: Range
     items: Sequence[ExplainedItem]
+    columns: Sequence[str] = ()
 
     @property
     def method(self) -> str:
@@ -126,6 +131,11 @@ class Explanation:
     def has_heat(self) -> bool:
         """Whether there is Grad-CAM."""
         return any(item.heat is not None for item in self.items)
+
+    @property
+    def needs_nothing(self) -> bool:
+        """Whether exchanging any region made no difference at all."""
+        return bool(self.losses) and not any(loss.lost or loss.deviation for loss in self.losses)
 
     def largest(self) -> list[Loss]:
         """The losses, the largest first."""
@@ -186,15 +196,32 @@ def render_explanation(page: Explanation) -> str:
 
 def _pictures(page: Explanation, item: ExplainedItem) -> list[tuple[str, Markup]]:
     """Caption and picture, in the order in which they stand."""
-    found = [("input", input_picture(page.view, item.values, page.value_range))]
-    if page.finds_anomalies:
-        found.append(("squared error", attribution_picture(page.view, item.values, item.attribution)))
+
+    def attributed(values: Float32) -> Markup:
+        if page.view == "table":
+            return attribution_bars(names, item.values, values)
+        return attribution_picture(page.view, item.values, values)
+
+    names = page.columns or [f"column {i}" for i in range(len(item.values))]
+    if page.view == "table":
+        found = [("input, after the preprocessing", value_bars(names, item.values))]
     else:
-        found.append((f"for {item.said!r}", attribution_picture(page.view, item.values, item.attribution)))
+        found = [("input", input_picture(page.view, item.values, page.value_range))]
+    if page.finds_anomalies:
+        found.append(("squared error", attributed(item.attribution)))
+    else:
+        found.append((f"for {_cut(item.said)!r}", attributed(item.attribution)))
     if item.against is not None:
-        found.append((f"for {item.truth!r}", attribution_picture(page.view, item.values, item.against)))
+        found.append((f"for {_cut(item.truth)!r}", attributed(item.against)))
     if item.heat is not None:
         found.append(
-            (f"Grad-CAM, {item.said!r}", heat_picture(page.view, item.values, item.heat, page.value_range))
+            (
+                f"Grad-CAM, {_cut(item.said)!r}",
+                heat_picture(page.view, item.values, item.heat, page.value_range),
+            )
         )
     return found
+
+
+def _cut(label: str) -> str:
+    return label if len(label) <= _LONGEST else label[: _LONGEST - 1] + "…"

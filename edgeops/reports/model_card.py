@@ -10,6 +10,7 @@ from typing import Any
 from edgeops.reports.figures import Figure, measured
 
 FEW_ITEMS = 20
+_MOST_NAMED = 12
 _Z = 1.959964  # of a 95% interval
 
 
@@ -126,17 +127,34 @@ class ModelCard:
                 "Inputs of another kind than the data of this card: whatever it is shown, it answers with one "
                 "of its labels."
             )
-        lines += [
-            f"Finding {row['class']!r}: more than half of such items are taken for something else."
-            for row in self.classes()
-            if row["items"] and row["recall"].value < 0.5
-        ]
+        rows = self.classes()
+        if missed := [row["class"] for row in rows if row["items"] and row["recall"].value < 0.5]:
+            lines.append(
+                f"Finding {_listed(missed)}: more than half of such items are taken for something else."
+            )
+        if unseen := [row["class"] for row in rows if not row["items"]]:
+            lines.append(f"Trusting it on {_listed(unseen)}: the test part has no such item.")
         if few := [f"{row['slice']} ({row['items']})" for row in self.slices() if row["items"] < FEW_ITEMS]:
             lines.append(
                 f"Slices with fewer than {FEW_ITEMS} items, whose figures say little: {', '.join(few)}."
             )
         lines.append("Decisions about people or their safety without somebody who checks them.")
         return lines
+
+    def failed_gates(self) -> list[str]:
+        """The names of the gates that said no."""
+        return [gate["name"] for gate in self.gates if not gate["passed"]]
+
+    @property
+    def alike(self) -> str:
+        """A warning where the test items are windows of recordings, else empty."""
+        data = self.run.get("settings", {}).get("data", {})
+        if not (data.get("window") and data.get("stride")):
+            return ""
+        return (
+            "The items are windows of recordings. Those of one recording resemble each other, and the intervals "
+            "take them as independent: they are narrower than they should be."
+        )
 
     def facts(self) -> list[tuple[str, str]]:
         """What the card begins with: name and value."""
@@ -148,6 +166,7 @@ class ModelCard:
             ("data", _data(data)),
             ("split", _split(data.get("split", {}))),
             ("held out", ", ".join(f"{k} = {' or '.join(v)}" for k, v in run.get("holdout", {}).items())),
+            ("cut by time", _by_time(run.get("settings", {}))),
             ("architecture", f"{run.get('architecture', '')} {_pairs(run.get('parameters', {}))}".strip()),
             ("training", _training(run)),
             ("quantization", _quantization(run.get("notes", {}))),
@@ -219,6 +238,20 @@ def _split(split: Mapping[str, Any]) -> str:
     shares = ", ".join(f"{name} {value:.0%}" for name, value in split["shares"].items() if value)
     by = f"by {split['group']}, " if split.get("group") else ""
     return f"{by}stratified: {shares}" if split.get("stratified") else f"{by}{shares}"
+
+
+def _by_time(settings: Mapping[str, Any]) -> str:
+    labels = settings.get("split", {}).get("by_time", [])
+    if not labels:
+        return ""
+    return f"recordings of {', '.join(labels)}: their beginning trains, their end tests"
+
+
+def _listed(names: Sequence[str]) -> str:
+    """The first few in quotes, and how many there are besides."""
+    shown = ", ".join(repr(name) for name in names[:_MOST_NAMED])
+    more = len(names) - _MOST_NAMED
+    return f"{shown} and {more} more" if more > 0 else shown
 
 
 def _training(run: Mapping[str, Any]) -> str:

@@ -13,10 +13,14 @@ if TYPE_CHECKING:
 
 def render_markdown(card: ModelCard) -> str:
     """The card as Markdown."""
-    lines = [f"# {card.model}", "", card.description or "No description.", ""]
-    lines += [f"- {name}: {value}" for name, value in card.facts()]
+    lines = [f"# {card.model}", "", _plain(card.description) or "No description.", ""]
+    if card.rejected:
+        lines += [f"**Rejected: {', '.join(card.failed_gates()) or 'a gate'} said no.**", ""]
+    lines += [f"- {name}: {_plain(value)}" for name, value in card.facts()]
     lines += ["", "## Accuracy", "", *_table(("", "int8", "float"), _quality(card))]
     lines += ["", f"On {card.metrics['int8']['n']} test items, with 95% intervals."]
+    if card.alike:
+        lines.append(card.alike)
     if card.calibration_error is not None:
         lines.append(f"Expected calibration error: {card.calibration_error:.3f}.")
     if card.anomalies is not None:
@@ -36,7 +40,7 @@ def render_markdown(card: ModelCard) -> str:
     lines += ["", "## Gates", "", *_table(("gate", "", "value", "limit", ""), _gates(card))]
     if card.sizes:
         lines += ["", "## Fit", "", *_table(("target", "", "flash", "arena", "latency"), card.size_rows())]
-    lines += ["", "## Not for", "", *[f"- {line}" for line in card.limits()], ""]
+    lines += ["", "## Not for", "", *[f"- {_plain(line)}" for line in card.limits()], ""]
     return "\n".join(lines)
 
 
@@ -63,8 +67,13 @@ def render_html(card: ModelCard) -> str:
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
-    escaped = [[value.replace("|", r"\|") for value in row] for row in rows]
+    escaped = [[_plain(value).replace("|", r"\|") for value in row] for row in rows]
     return lines + [f"| {' | '.join(row)} |" for row in escaped]
+
+
+def _plain(text: str) -> str:
+    """One line in which nothing is markup: a label may be ``<b>``."""
+    return " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;")
 
 
 def _quality(card: ModelCard) -> list[tuple[str, ...]]:

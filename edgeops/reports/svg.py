@@ -193,9 +193,12 @@ def _scale(left: int, low: float, high: float) -> str:
 
 
 def picture(alt: str, height: int, parts: Sequence[str], width: int = WIDTH) -> Markup:
-    """Parts of SVG as one picture of the page, ``width`` by ``height`` units, with ``alt`` to be read aloud."""
-    body = "".join(parts)
+    """Parts of SVG as one picture of the page, ``width`` by ``height`` units, with ``alt`` to be read aloud.
+
+    On a narrow screen a wide one is scrolled, so that its words stay readable.
+    """
+    body, style = "".join(parts), ' class="scrolls"' if width > 600 else ""
     return Markup(
-        f'<svg role="img" viewBox="0 0 {width} {height}" aria-label="{escape(alt)}">'
+        f'<svg{style} role="img" viewBox="0 0 {width} {height}" aria-label="{escape(alt)}">'
         f"<title>{escape(alt)}</title>{body}</svg>"
     )

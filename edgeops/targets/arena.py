@@ -127,7 +127,7 @@ def _channels(subgraph: Subgraph, operator: Operator) -> int:
         return weights.shape[0]
     if operator.name == "DEPTHWISE_CONV_2D" and weights.shape:
         return weights.shape[-1]
-    if operator.name == "FULLY_CONNECTED" and weights.scales > 1:
+    if operator.name == "FULLY_CONNECTED" and weights.scales > 1 and weights.shape:
         return weights.shape[0]
     return 0
 

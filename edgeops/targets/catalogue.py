@@ -100,7 +100,7 @@ def _from_file(path: Path) -> Target:
 def _parse(text: str, file: str) -> dict[str, Target]:
     try:
         tables = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"{file}: {error}", fix="mend the TOML at that place", file=file) from error
     return {name: _target(name, table, file) for name, table in tables.items()}
 

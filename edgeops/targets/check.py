@@ -27,6 +27,7 @@ LITERT_RAM = 64_000_000
 
 CALCULATED = "calculated from the tensors that live at once"
 NOT_MEASURED = "not measured"
+_NAMED = 12
 
 
 @dataclass(frozen=True)
@@ -187,7 +188,8 @@ def _operator_reasons(unsupported: Sequence[str], runtime: str) -> list[str]:
     if not unsupported:
         return []
     where = "TensorFlow Lite Micro" if runtime == "tflm" else "LiteRT"
-    return [f"{where} has no operator {', '.join(unsupported)}"]
+    more = f" and {len(unsupported) - _NAMED} more" if len(unsupported) > _NAMED else ""
+    return [f"{where} has no operator {', '.join(unsupported[:_NAMED])}{more}"]
 
 
 def _size_reasons(target: Target, flash: int, arena: int, ram: int | None) -> list[str]:

@@ -19,6 +19,7 @@ MAX_MODEL_BYTES = 64 * 1024 * 1024
 MAX_TENSOR_ELEMENTS = 1 << 30
 MAX_ELEMENTS_READ = 1_000_000
 MAX_RANK = 8
+MAX_OPERATOR_CODES = 1000
 
 _U8, _U16, _U32 = struct.Struct("<B"), struct.Struct("<H"), struct.Struct("<I")
 _I8, _I32, _F32 = struct.Struct("<b"), struct.Struct("<i"), struct.Struct("<f")
@@ -72,6 +73,8 @@ class _Reader:
     def graph(self) -> Graph:
         root = self._table(self._offset(0))
         codes = [self._operator_name(code) for code in self._tables(root, 1)]
+        if len(codes) > MAX_OPERATOR_CODES:
+            raise _Damaged(f"it lists {len(codes)} different operators")
         buffers = [self._buffer(buffer) for buffer in self._tables(root, 4)]
         subgraphs = tuple(self._subgraph(table, codes, buffers) for table in self._tables(root, 2))
         if not subgraphs:
@@ -117,7 +120,9 @@ class _Reader:
     def _tensor(self, table: _Table, buffers: list[tuple[int, int]]) -> Tensor:
         name = self._string(table, 3)
         shape = self._integers(table, 0)
-        if len(shape) > MAX_RANK or any(size < 0 for size in shape):
+        if len(shape) > MAX_RANK:
+            raise _Damaged(f"tensor {name!r} has a shape of {len(shape)} numbers")
+        if any(size < 0 for size in shape):
             raise _Damaged(f"tensor {name!r} has shape {list(shape)}")
         if math.prod(shape) > MAX_TENSOR_ELEMENTS:
             raise _Damaged(f"tensor {name!r} has shape {list(shape)}: too large for any device")

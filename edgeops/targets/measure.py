@@ -6,6 +6,7 @@ hostile model can end must not end the tool.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import os
@@ -14,11 +15,13 @@ import signal
 import struct
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from edgeops.core.errors import MissingExtra
 from edgeops.targets.graph import Graph, Tensor
+from edgeops.targets.operators import shown
 
 PROBE = Path(__file__).with_name("probe.py")
 FIRST_ARENA = 1 << 20
@@ -66,7 +69,8 @@ def measure_allocations(
 ) -> Allocations:
     """Let the interpreter allocate ``model`` and return what it took.
 
-    Raises ``RuntimeRefuses`` when it will not or cannot, ``MissingExtra`` where the wheel is not installed.
+    ``wall_seconds`` is for all attempts together. Raises ``RuntimeRefuses`` when it will not or cannot,
+    ``MissingExtra`` where the wheel is not installed.
     """
     if importlib.util.find_spec("tflite_micro") is None:
         raise MissingExtra(
@@ -75,13 +79,18 @@ def measure_allocations(
             extra="train",
         )
     arena = _generous_arena(graph)
+    end = time.monotonic() + wall_seconds
     while True:
-        answer = _probe(model, graph, arena, cpu_seconds, wall_seconds)
-        if "refused" not in answer:
-            return _parse(str(answer["allocations"]), int(str(answer["start_bytes"])))
-        why = str(answer["refused"])
-        if "Failed to" not in why or arena >= MAX_ARENA:
-            raise RuntimeRefuses(_sentence(why))
+        answer = _probe(model, graph, arena, cpu_seconds, end - time.monotonic())
+        if answer is None:
+            raise RuntimeRefuses(f"it did not finish allocating within {wall_seconds:.0f} s")
+        why = answer.get("refused")
+        if why is None:
+            return _parse(answer)
+        if "Failed to" not in str(why):
+            raise RuntimeRefuses(_sentence(str(why)))
+        if arena >= MAX_ARENA:
+            raise RuntimeRefuses(f"it needs an arena beyond {MAX_ARENA >> 20} MiB: {_sentence(str(why))}")
         arena *= 4
 
 
@@ -95,21 +104,17 @@ def _generous_arena(graph: Graph) -> int:
 
 def _probe(
     model: bytes, graph: Graph, arena: int, cpu_seconds: int, wall_seconds: float
-) -> dict[str, object]:
+) -> dict[str, object] | None:
+    """What the probe answers; None when it took longer than ``wall_seconds``."""
     memory = BASE_MEMORY + 2 * arena + 8 * len(model)
     command = [sys.executable, "-P", str(PROBE), str(arena), str(cpu_seconds), str(memory)]
     # one thread: libraries reserve address space for each, which is limited here
     environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
-    try:
-        done = subprocess.run(
-            command, input=model, capture_output=True, timeout=wall_seconds, env=environment, check=False
-        )
-    except subprocess.TimeoutExpired:
-        raise RuntimeRefuses(f"it did not finish allocating within {wall_seconds:.0f} s") from None
+    done = _run(command, model, environment, wall_seconds)
+    if done is None:
+        return None
     if done.returncode == 0:
-        answer = json.loads(done.stdout)
-        assert isinstance(answer, dict)
-        return answer
+        return _answer(done.stdout)
     if done.returncode in (-signal.SIGKILL, -signal.SIGXCPU):
         raise RuntimeRefuses(f"it did not finish allocating within {cpu_seconds} s of CPU time")
     if done.returncode < 0:
@@ -118,6 +123,39 @@ def _probe(
     if b"MemoryError" in done.stderr or b"bad_alloc" in done.stderr:
         raise RuntimeRefuses(f"it needs more than {memory >> 20} MiB to allocate the model")
     raise RuntimeRefuses(_sentence(done.stderr.decode("utf-8", "replace")))
+
+
+def _run(
+    command: list[str], model: bytes, environment: dict[str, str], wall_seconds: float
+) -> subprocess.CompletedProcess[bytes] | None:
+    """The finished process; None, and neither it nor what it started is left, when it took too long.
+
+    In a session of its own, since the probe forks: a fork that hangs would hold the pipes open for ever.
+    """
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        command, stdin=pipe, stdout=pipe, stderr=pipe, env=environment, start_new_session=True
+    ) as process:
+        try:
+            out, err = process.communicate(model, max(0.0, wall_seconds))
+        except BaseException as error:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            if isinstance(error, subprocess.TimeoutExpired):
+                return None
+            raise
+    return subprocess.CompletedProcess(command, process.returncode, out, err)
+
+
+def _answer(printed: bytes) -> dict[str, object]:
+    """The probe's document; a model that has overwritten memory may make anything of it."""
+    try:
+        answer = json.loads(printed)
+    except (ValueError, RecursionError):
+        answer = None
+    if not isinstance(answer, dict):
+        raise RuntimeRefuses("it ends the interpreter without an answer")
+    return answer
 
 
 def _likely_cause(graph: Graph) -> str:
@@ -158,12 +196,13 @@ def _sentence(printed: str) -> str:
     lines = [line.strip() for line in printed.replace("\r", "").splitlines() if line.strip()]
     if not lines:
         return "it gives no reason"
-    return lines[-1 if lines[0].startswith("Traceback") else 0][:200]
+    return shown(lines[-1 if lines[0].startswith("Traceback") else 0])
 
 
-def _parse(printed: str, start_bytes: int) -> Allocations:
+def _parse(answer: dict[str, object]) -> Allocations:
+    printed, start_bytes = str(answer.get("allocations")), answer.get("start_bytes")
     found = {name: pattern.search(printed) for name, pattern in _FIGURES.items()}
     figures = {name: int(match[1]) for name, match in found.items() if match}
-    if figures.keys() != _FIGURES.keys():
+    if figures.keys() != _FIGURES.keys() or not isinstance(start_bytes, int):
         raise RuntimeRefuses("it does not report its allocations; is it the pinned version of tflite-micro?")
     return Allocations(figures["head"], figures["tail"], max(0, start_bytes - figures["total"]))

@@ -62,7 +62,12 @@ MICRO_OPERATORS: frozenset[str] = frozenset(
 
 def custom_name(code: str) -> str:
     """How an operator that TensorFlow Lite does not define is called here, e.g. ``CUSTOM:MyOp``."""
-    return _CUSTOM_PREFIX + (code or "unnamed")
+    return _CUSTOM_PREFIX + (shown(code) or "unnamed")
+
+
+def shown(text: str) -> str:
+    """Text of a file that nobody vouches for, for a terminal: printable, at most 200 characters."""
+    return "".join(c if c.isprintable() else "?" for c in text[:200])
 
 
 def is_custom(name: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import importlib
 import os
 import sys
 import tempfile
@@ -19,8 +20,8 @@ _ONE_AT_A_TIME = threading.RLock()
 
 
 @contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Keep native and Python code off stdout and stderr; on an exception stderr gets it after all.
+def quiet(tell: bool = True) -> Iterator[None]:
+    """Keep native and Python code off stdout and stderr; on an exception stderr gets it after all if ``tell``.
 
     Works on file descriptors, hence for the whole process: keep what runs inside short.
     """
@@ -41,9 +42,9 @@ def quiet() -> Iterator[None]:
                 warnings.simplefilter("ignore")
                 yield
         except Exception:
-            sink.seek(0)
-            chatter = sink.read()[-4000:]
-            os.write(saved[1], chatter)
+            if tell:
+                sink.seek(0)
+                os.write(saved[1], sink.read()[-4000:])
             raise
         finally:
             os.dup2(saved[0], 1)
@@ -83,6 +84,7 @@ def _modules() -> tuple[Any, Any]:
         with quiet():
             import keras
             import tensorflow
+        _mend_log()
     except ImportError as error:
         raise MissingExtra(
             f"training needs TensorFlow, which does not load: {error}",
@@ -90,3 +92,8 @@ def _modules() -> tuple[Any, Any]:
             extra="train",
         ) from error
     return tensorflow, keras
+
+
+def _mend_log() -> None:
+    """TensorFlow's log was made while stderr was a sink that is closed by now; give it the real one."""
+    importlib.import_module("absl.logging").get_absl_handler().python_handler.stream = sys.__stderr__

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeops.core.errors import DataError, TrainingDiverged
 from edgeops.training.architectures.build import build, with_parameters
 from edgeops.training.arrays import Float32, Targets
 from edgeops.training.augment import augmented
@@ -49,7 +51,7 @@ def train_float(recipe: Recipe, data: TrainingSet, seed: int, progress: Progress
 
     Sets the process-wide seeds of Python, NumPy and TensorFlow. ``progress`` is called after each epoch with
     its number from 1, the number of epochs, and loss, accuracy and val_accuracy (val_loss where anomalies are
-    found). Raises ``ConfigError`` when the architecture does not build.
+    found). Raises ``ConfigError`` when the architecture does not build, and as ``run`` does.
     """
     tensorflow, keras = load_tensorflow(recipe.training.threads)
     keras.backend.clear_session()
@@ -95,6 +97,8 @@ def run(
     """Train those of the model's layers that are ``trainable``, in place; returns the curves.
 
     ``zeros`` keeps weights at zero. ``forward`` is what a batch goes through, where it is not the model itself.
+    Raises ``TrainingDiverged`` after the epoch in which the loss or a weight is no longer a finite number,
+    ``DataError`` where the inputs were not.
     """
     tensorflow, keras = load_tensorflow(recipe.training.threads)
     rng = np.random.default_rng(seed)
@@ -112,14 +116,42 @@ def run(
             seen += len(y)
         figures = {
             "loss": float(np.mean([float(value) for value in losses])),
-            "accuracy": sum(int(hit) for hit in hits) / seen,
+            **({} if recipe.finds_anomalies else {"accuracy": sum(int(hit) for hit in hits) / seen}),
             **_validated(recipe, model, data.validation),
         }
+        if not (math.isfinite(figures["loss"]) and _finite(model)):
+            raise _diverged(recipe, data, epoch, learning_rate)
         curves.append(figures)
         if progress is not None:
             progress(epoch, epochs, figures)
     zeros.finish()
     return tuple(curves)
+
+
+def _finite(model: Any) -> bool:
+    return all(bool(np.isfinite(weights).all()) for weights in model.get_weights())
+
+
+def _diverged(
+    recipe: Recipe, data: TrainingSet, epoch: int, learning_rate: float
+) -> DataError | TrainingDiverged:
+    """Why a training has ended in values that are not finite, as far as that can be told."""
+    if not all(
+        np.isfinite(data.inputs[rows]).all() for rows in np.array_split(data.rows, -(-len(data.rows) // 256))
+    ):
+        return DataError(
+            f"{recipe.path}: the preprocessing gives values that are not finite",
+            fix="correct the factors under preprocessing.steps; edgeops data show NAME tells the range of the data",
+            file=str(recipe.path),
+            key="preprocessing.steps",
+        )
+    return TrainingDiverged(
+        f"{recipe.path}: the training diverged: after epoch {epoch} loss or weights are no numbers",
+        fix=f"lower training.learning_rate, which is {learning_rate:g}, and scale inputs to about -1..1",
+        file=str(recipe.path),
+        key="training.learning_rate",
+        epoch=epoch,
+    )
 
 
 def _steps(recipe: Recipe, data: TrainingSet, epochs: int) -> int:

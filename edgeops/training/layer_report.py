@@ -16,6 +16,8 @@ from edgeops.training.arrays import Float32
 from edgeops.training.backend import quiet
 
 _LOWEST, _HIGHEST = -128, 127
+# what only moves values about, or changes their type
+_COMPUTES_NOTHING = ("QUANTIZE", "DEQUANTIZE", "DELEGATE", "RESHAPE")
 _TINY = 1e-12
 
 
@@ -59,15 +61,18 @@ class _Sums:
 def layer_report(float_tflite: bytes, int8_tflite: bytes, inputs: Float32) -> list[LayerFigures]:
     """Figures of each operator, in the order of execution; ``inputs`` (N, *shape) float32 are shown to both.
 
-    Tensors are matched by name: both models must come from the same converter and keras model. Operators
-    without a counterpart (quantize, dequantize) are left out. Raises ``InputError`` when nothing matches.
+    Tensors are matched by name and shape: both models must come from the same converter and keras model. Operators
+    without a counterpart (quantize, dequantize) or that compute nothing (reshape) are left out. Raises
+    ``InputError`` when nothing matches.
     """
     real, rounded = _open(float_tflite), _open(int8_tflite)
-    named = {detail["name"]: detail["index"] for detail in real.get_tensor_details()}
+    named = {detail["name"]: detail for detail in real.get_tensor_details()}
     outputs = [
         (op, detail)
         for op, detail in _activations(rounded)
-        if detail["name"] in named and detail["quantization"][0]
+        if detail["name"] in named
+        and detail["quantization"][0]
+        and tuple(detail["shape"]) == tuple(named[detail["name"]]["shape"])
     ]
     if not outputs:
         raise InputError("no tensor of the int8 model has its counterpart in the float one")
@@ -77,10 +82,21 @@ def layer_report(float_tflite: bytes, int8_tflite: bytes, inputs: Float32) -> li
         _show(real, item[None].astype(np.float32))
         _show(rounded, quantize(item[None], float(scale), int(zero_point)))
         for _, detail in outputs:
-            wanted = real.get_tensor(named[detail["name"]]).astype(np.float64)
+            wanted = real.get_tensor(named[detail["name"]]["index"]).astype(np.float64)
             found = rounded.get_tensor(detail["index"])
             _add(sums, detail, wanted, found)
-    return [_figures(op, detail, sums[detail["index"]]) for op, detail in outputs]
+    names = _names([str(detail["name"]) for _, detail in outputs])
+    return [
+        _figures(name, op, detail, sums[detail["index"]])
+        for name, (op, detail) in zip(names, outputs, strict=True)
+    ]
+
+
+def _names(tensors: list[str]) -> list[str]:
+    """What of each name a person needs: the layer, without the model that all are in."""
+    parts = [name.split(";")[0].split("/") for name in tensors]
+    scopes = {part[0] for part in parts if len(part) > 1}
+    return ["/".join(part[1:] if len(part) > 2 and len(scopes) == 1 else part) for part in parts]
 
 
 def _open(tflite: bytes) -> Any:
@@ -111,7 +127,7 @@ def _activations(interpreter: Any) -> Iterator[tuple[str, dict[str, Any]]]:
     details = {detail["index"]: detail for detail in interpreter.get_tensor_details()}
     for op in interpreter._get_ops_details():
         index = int(op["outputs"][0])
-        if index in details and op["op_name"] not in ("QUANTIZE", "DEQUANTIZE", "DELEGATE"):
+        if index in details and op["op_name"] not in _COMPUTES_NOTHING:
             yield op["op_name"], details[index]
 
 
@@ -133,13 +149,13 @@ def _add(
     entry.values += found.size
 
 
-def _figures(op: str, detail: dict[str, Any], entry: _Sums) -> LayerFigures:
+def _figures(name: str, op: str, detail: dict[str, Any], entry: _Sums) -> LayerFigures:
     ratio = 10 * np.log10((entry.signal + _TINY) / (entry.error + _TINY))
     # a channel that is always zero has no signal to lose
     alive = entry.signal > _TINY * entry.signal.max(initial=0.0)
     worst = int(np.where(alive, ratio, np.inf).argmin()) if alive.any() else 0
     return LayerFigures(
-        name=str(detail["name"]).split(";")[0],
+        name=name,
         op=op,
         shape=tuple(int(size) for size in detail["shape"]),
         snr_db=float(10 * np.log10((entry.signal.sum() + _TINY) / (entry.error.sum() + _TINY))),

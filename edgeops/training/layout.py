@@ -32,13 +32,14 @@ class Layout:
 
     An image is (height, width, channels), a spectrogram (frames, bands) or (frames, bands, 1), a spectrum
     (bands, channels), a series (samples,) or (samples, channels), a table (columns,). ``cepstral``: the bands
-    are coefficients of a cepstrum.
+    are coefficients of a cepstrum. ``columns`` names those of a table.
     """
 
     view: str
     shape: tuple[int, ...]
     bands: tuple[str, ...] = ()
     cepstral: bool = False
+    columns: tuple[str, ...] = ()
 
     @property
     def grid(self) -> tuple[int, int] | None:
@@ -46,8 +47,8 @@ class Layout:
         return (len(_cuts(self.shape[0])), len(_cuts(self.shape[1]))) if self.view == IMAGE else None
 
 
-def layout_of(recipe: Recipe, shape: tuple[int, ...]) -> Layout:
-    """The layout of the recipe's preprocessed inputs of ``shape``."""
+def layout_of(recipe: Recipe, shape: tuple[int, ...], columns: Sequence[str] = ()) -> Layout:
+    """The layout of the recipe's preprocessed inputs of ``shape``; ``columns`` are those of the dataset's rows."""
     named = [(step.op, named_parameters(step)) for step in recipe.preprocessing.steps]
     for op, parameters in reversed(named):
         if op == "fft_bands":
@@ -71,7 +72,10 @@ def layout_of(recipe: Recipe, shape: tuple[int, ...]) -> Layout:
     if len(shape) == 3:
         return Layout(IMAGE, shape)
     if recipe.data.kind == "table":
-        return Layout(TABLE, shape)
+        # a front end that makes more or fewer columns of them takes their names away
+        known = len(columns) == shape[0]
+        titles = tuple(columns) if known else tuple(f"column {i}" for i in range(shape[0]))
+        return Layout(TABLE, shape, columns=titles)
     return Layout(SERIES, shape)
 
 
@@ -83,7 +87,8 @@ def regions_of(layout: Layout) -> list[Region]:
     """
     shape = layout.shape
     if layout.view == TABLE:
-        return [Region(f"column {i}", (slice(i, i + 1),)) for i in range(shape[0])]
+        names = layout.columns or tuple(f"column {i}" for i in range(shape[0]))
+        return [Region(name, (slice(i, i + 1),)) for i, name in enumerate(names)]
     if layout.view == SPECTROGRAM:
         return [
             Region(_span(layout.bands, cut), (slice(None), cut))

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import edgeops
-from edgeops.core.errors import ConfigError
+from edgeops.core.errors import ConfigError, DataError
 from edgeops.core.manifest import Step
 from edgeops.core.tensors import TensorSpec
 from edgeops.data.dataset import Dataset, Part
@@ -25,6 +25,7 @@ from edgeops.training.prepare import Prepared, prepare
 from edgeops.training.recipe import Recipe
 from edgeops.training.scoring import Int8Scorer, float_scorer, int8_scorer
 from edgeops.training.sweep import quantize_best
+from edgeops.training.windows import overlap
 
 MAX_REFERENCE = 4096
 MAX_SLICE_VALUES = 24  # a column of more values numbers the items, and its accuracies say nothing
@@ -87,7 +88,7 @@ def train(
 
     ``fit_check`` (model, target) says whether a model fits a target that the recipe names. Raises
     ``ConfigError`` when recipe and dataset do not belong together, ``DataError`` when a part that is needed
-    is empty.
+    is empty or does not have what is to be told apart, ``TrainingDiverged``.
     """
     started = time.perf_counter()
     check_match(recipe, dataset)
@@ -96,6 +97,7 @@ def train(
     validation = data.part(Part.VALIDATION)
     test_rows = data.rows(Part.TEST)
     test_targets = data.targets[test_rows]
+    _check_kinds(recipe, data, rows, test_rows)
     training = TrainingSet(data.inputs, data.targets, rows, validation, len(data.labels))
     fitted = train_float(recipe, training, seed, progress)
     in_float = float_scorer(recipe, fitted.model, data.inputs[data.rows(Part.VALIDATION)])
@@ -123,7 +125,7 @@ def train(
             for how in recipe.gates.robustness
         ],
         fits=[fit_check(quantized.tflite, t) for t in recipe.targets.names] if fit_check else (),
-        leaked=_leaked(dataset, data, rows, test_rows),
+        leaked=count_leaked_rows(recipe, dataset, data),
     )
     return TrainingResult(
         tflite=quantized.tflite,
@@ -196,6 +198,28 @@ def check_match(recipe: Recipe, dataset: Dataset) -> None:
             )
 
 
+def _check_kinds(
+    recipe: Recipe, data: Prepared, learned: NDArray[np.int64], tested: NDArray[np.int64]
+) -> None:
+    """Refuse, before anything is trained, what could only look good: a test without both, a single class."""
+    if recipe.finds_anomalies:
+        missing = [label for target, label in enumerate(data.labels) if target not in data.targets[tested]]
+        if missing:
+            raise DataError(
+                f"the test part of {data.dataset} has no item that is {missing[0]}: "
+                "the model could not be judged",
+                fix=f"add items of {recipe.anomaly.normal!r} and of other labels to the dataset",
+                dataset=data.dataset,
+            )
+    elif len(np.unique(data.targets[learned])) < 2:
+        only = data.labels[int(data.targets[learned[0]])]
+        raise DataError(
+            f"every item of the train part of {data.dataset} is {only!r}: there is nothing to tell apart",
+            fix='add items of another label, or look for anomalies: task = "anomaly" under [recipe]',
+            dataset=data.dataset,
+        )
+
+
 def _check_scheme(recipe: Recipe) -> None:
     if recipe.quantization.scheme != "int8":
         raise ConfigError(
@@ -218,12 +242,29 @@ def _under(corruption: str, severity: float, scorer: Int8Scorer, x: Float32, y: 
     return scorer.score(scorer.quantized(changed)).metrics(y, scorer.n_classes, {}).accuracy
 
 
-def _leaked(dataset: Dataset, data: Prepared, learned: NDArray[np.int64], tested: NDArray[np.int64]) -> int:
-    """Items and groups on both sides. Windows of one recording that is cut by time are not counted."""
-    learned_items, tested_items = np.unique(data.items[learned]), np.unique(data.items[tested])
-    both = np.intersect1d(learned_items, tested_items)
-    learned_items, tested_items = np.setdiff1d(learned_items, both), np.setdiff1d(tested_items, both)
-    return count_leaked(dataset.groups, dataset.index.digests, learned_items.tolist(), tested_items.tolist())
+def count_leaked_rows(recipe: Recipe, dataset: Dataset, data: Prepared) -> int:
+    """Items and groups of the test part that the train or the validation part has too.
+
+    A recording that is cut by time is one of them where windows of both sides share samples. Nothing is learned
+    from anomalies, which all test: those of a group whose normal items are learned from are no leak.
+    """
+    learned, tested = data.rows(Part.TRAIN, Part.VALIDATION), data.rows(Part.TEST)
+    items = np.unique(data.items[learned]), np.unique(data.items[tested])
+    both = np.intersect1d(*items)
+    if recipe.finds_anomalies:
+        tested_items = np.unique(data.items[tested[data.targets[tested] == 0]])
+    else:
+        tested_items = items[1]
+    separate = np.setdiff1d(items[0], both), np.setdiff1d(tested_items, both)
+    shared = count_leaked(dataset.groups, dataset.index.digests, separate[0].tolist(), separate[1].tolist())
+    return shared + sum(
+        overlap(
+            data.starts[learned[data.items[learned] == item]],
+            data.starts[tested[data.items[tested] == item]],
+            data.window,
+        )
+        for item in both
+    )
 
 
 def _reference(data: Prepared, scorer: Int8Scorer) -> Int8:

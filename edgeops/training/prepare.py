@@ -40,13 +40,16 @@ class Prepared:
     ``inputs`` (M, *shape) float32, in memory or, where they are many, in an unnamed temporary file;
     ``steps`` is the whole front end that made them;
     ``targets`` (M,) indices into ``labels``; ``parts`` (M,) codes of ``Part``; ``items`` (M,) which item of
-    the dataset each is from; ``original`` (M,) false where it was captured in the field.
+    the dataset each is from, ``starts`` (M,) its first sample there and ``window`` how many samples it has (0:
+    the whole item); ``original`` (M,) false where it was captured in the field.
     """
 
     inputs: Float32
     targets: Targets
     parts: NDArray[np.uint8]
     items: NDArray[np.int64]
+    starts: NDArray[np.int64]
+    window: int
     original: NDArray[np.bool_]
     labels: tuple[str, ...]
     raw_shape: tuple[int, ...]
@@ -119,6 +122,8 @@ def prepare(recipe: Recipe, dataset: Dataset, steps: Sequence[Step] | None = Non
         targets=assigned.targets,
         parts=assigned.parts.astype(np.uint8),
         items=items,
+        starts=assigned.windows.start,
+        window=assigned.windows.length,
         original=original,
         labels=assigned.labels,
         raw_shape=assigned.raw_shape,

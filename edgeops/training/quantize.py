@@ -16,6 +16,7 @@ from edgeops.training.arrays import Float32
 from edgeops.training.backend import load_tensorflow, quiet
 
 SCHEMES = ("int8", "int16x8", "dynamic", "float16", "float32")
+CALIBRATED = ("int8", "int16x8")  # those that need representative data
 
 
 def quantize_int8(model: Any, representative: Float32, per_channel_dense: bool = True) -> bytes:

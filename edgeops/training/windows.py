@@ -82,3 +82,19 @@ def parts_by_time(windows: Windows, lengths: Sequence[int], edges: Sequence[tupl
         parts[(begin >= low - 1e-12) & (end <= high + 1e-12)] = part
         low = high
     return parts
+
+
+def overlap(first: Index, second: Index, length: int) -> bool:
+    """Whether a window of one recording that begins at one of ``first`` shares samples with one of ``second``.
+
+    Both hold one start or more; with ``length`` 0 a window is the whole recording, which it shares.
+    """
+    if length == 0:
+        return True
+    ordered = np.sort(first)
+    after = np.searchsorted(ordered, second)
+    nearest = np.minimum(
+        np.abs(ordered[np.minimum(after, len(ordered) - 1)] - second),
+        np.abs(ordered[np.maximum(after - 1, 0)] - second),
+    )
+    return bool(nearest.min() < length)

@@ -78,7 +78,7 @@ class TestCard:
         assert "- Reading cheques." in said.out
 
     def test_to_a_file_with_the_fit_on_a_part(self, edgeops: Shell, tmp_path: Path) -> None:
-        said = edgeops("model", "card", "tiny@1", "--file", str(tmp_path / "c.html"), "--target", "stm32l4r5")
+        said = edgeops("model", "card", "tiny@1", "--out", str(tmp_path / "c.html"), "--target", "stm32l4r5")
         assert (said.code, said.out) == (0, "")
         page = (tmp_path / "c.html").read_text()
         assert "<h1>tiny@1</h1>" in page and "stm32l4r5" in page
@@ -86,7 +86,7 @@ class TestCard:
     @pytest.mark.parametrize(
         ("code", "words", "arguments"),
         [
-            (2, "neither .html nor .md", ["tiny", "--file", "card.pdf"]),
+            (2, "neither .html nor .md", ["tiny", "--out", "card.pdf"]),
             (4, "stm32", ["tiny", "--target", "stm32nothing"]),
             (4, "no model 'nothing'", ["nothing"]),
         ],
@@ -102,7 +102,7 @@ class TestCard:
 class TestExplain:
     def test_figures_and_the_page(self, edgeops: Shell, tmp_path: Path) -> None:
         page = tmp_path / "why.html"
-        said = edgeops("model", "explain", "tiny@1", "--items", "3", "--file", str(page), "--json")
+        said = edgeops("model", "explain", "tiny@1", "--items", "3", "--out", str(page), "--json")
         assert said.code == 0
         document = json.loads(said.out)
         assert document["model"] == "tiny@1"
@@ -119,7 +119,7 @@ class TestExplain:
         assert len(said.out.splitlines()) == 65
 
     def test_a_page_is_html(self, edgeops: Shell) -> None:
-        said = edgeops("model", "explain", "tiny@1", "--file", "why.png")
+        said = edgeops("model", "explain", "tiny@1", "--out", "why.png")
         assert (said.code, said.out) == (2, "")
         assert "why.png does not end in .html" in said.err
 

@@ -17,6 +17,8 @@ from edgeops.control.workspace import Workspace, init_workspace
 from edgeops.core.errors import DataError, EdgeOpsError, NotFoundError, StorageError, UsageError
 from edgeops.data.dataset import Part, extend
 from edgeops.data.gather import Terms
+from edgeops.data.ingest import ingest
+from edgeops.data.readers.choose import open_source
 from edgeops.data.readers.entry import Request
 from edgeops.data.splitting import parse_shares
 from edgeops.files import exclusive
@@ -139,6 +141,34 @@ def test_two_at_once_are_one_after_the_other_or_refused(workspace: Workspace, tm
     assert ingest_dataset(workspace, str(root), "pets").new
 
 
+def test_killed_before_it_is_registered_it_is_written_anew(workspace: Workspace, tmp_path: Path) -> None:
+    reader, aside = open_source(str(images(tmp_path / "other", 5)), Request())
+    ingest(reader, workspace.dataset_folder("pets", 1), "pets", 1, aside=aside)
+    assert rows(workspace) == []
+    added = ingest_dataset(workspace, str(images(tmp_path / "in")), "pets")
+    assert (added.row.version, added.came) == (1, 20)
+    assert len(load_dataset(workspace, "pets")[0]) == 20
+
+
+def test_a_version_that_was_added_meanwhile_is_not_written_over(workspace: Workspace, tmp_path: Path) -> None:
+    """A retraining extends what it has loaded, and takes long; the dataset may have grown by then."""
+    ingest_dataset(workspace, str(images(tmp_path / "in")), "pets")
+    dataset, row = load_dataset(workspace, "pets")
+    fresh = np.zeros((1, 6, 8, 3), np.uint8)
+    grown = extend(dataset, fresh, np.array([0]), ["captured:d"], np.array([Part.TRAIN], np.uint8))
+    with (
+        exclusive(workspace.root / "datasets" / ".pets.lock", "edgeops data add"),
+        pytest.raises(UsageError, match="another edgeops data add is at work"),
+    ):
+        register_dataset(workspace, grown, row.id, [])
+    image(tmp_path / "in" / "cat" / "new.png", 99_999)
+    second = ingest_dataset(workspace, str(tmp_path / "in"), "pets").row
+    with pytest.raises(UsageError, match="pets@2 was added by another process meanwhile"):
+        register_dataset(workspace, grown, row.id, [])
+    assert load_dataset(workspace, "pets@2")[0].sha256 == second.sha256
+    assert len(rows(workspace)) == 2
+
+
 def test_a_captured_version_is_split_as_its_parent(workspace: Workspace, tmp_path: Path) -> None:
     added = ingest_dataset(
         workspace, str(images(tmp_path / "in")), "pets", None, Terms(shares=parse_shares("60,20,20,0"))
@@ -194,3 +224,12 @@ def test_another_group_than_before_is_refused(workspace: Workspace, tmp_path: Pa
     ingest_dataset(workspace, str(root), "speech", NAMES)
     with pytest.raises(DataError, match="speech@1 is not split by group"):
         ingest_dataset(workspace, str(root), "speech", NAMES, Terms(group="speaker"))
+
+
+def test_the_page_of_a_table_names_its_columns(workspace: Workspace, tmp_path: Path) -> None:
+    rows = "".join(f"{number},{number * 2},{'ab'[number % 2]}\n" for number in range(20))
+    (tmp_path / "pump.csv").write_text(f"heat,<wind>,label\n{rows}")
+    add_dataset(workspace, str(tmp_path / "pump.csv"), "pump")
+    write_dataset_report(workspace, "pump", tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text()
+    assert '<th scope="row">heat</th>' in page and '<th scope="row">&lt;wind&gt;</th>' in page

@@ -108,7 +108,7 @@ class TestRecord:
         names = {f"{name}.{end}" for name in ("tiny-1", "tiny-2", "own-1") for end in ("md", "html")}
         assert {path.name for path in folder.iterdir()} == names
         assert "- Reading cheques." in (folder / "tiny-1.md").read_text()
-        assert "Rejected: a gate said no." in (folder / "tiny-2.html").read_text()
+        assert "Rejected: min_int8_accuracy said no." in (folder / "tiny-2.html").read_text()
 
     def test_comparing_says_what_differs_and_nothing_else(self, plant: Plant) -> None:
         rows = {row["what"]: (row["run_1"], row["run_2"]) for row in compare_runs(plant.workspace, 1, 2)}
@@ -228,6 +228,12 @@ class TestExplain:
         alter_run(kept.workspace, 1, weights_sha256=None)
         with pytest.raises(UsageError, match="tiny@1 has no float weights to explain"):
             explain_model(kept.workspace, "tiny@1", 1)
+
+    def test_weights_that_are_gone_are_named_with_what_makes_them_again(self, kept: Plant) -> None:
+        alter_run(kept.workspace, 1, weights_sha256="0" * 64)
+        with pytest.raises(NotFoundError, match="the float weights of tiny@1 are gone") as caught:
+            explain_model(kept.workspace, "tiny@1", 1)
+        assert f"edgeops train {kept.first.run.recipe} --seed 1" in (caught.value.fix or "")
 
     def test_half_are_wrong_ones_and_right_ones_are_of_all_classes(self) -> None:
         import numpy as np

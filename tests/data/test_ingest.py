@@ -41,7 +41,7 @@ def added(source: Path | str, folder: Path, *rest: object, **asked: object) -> D
 class Given:
     """A reader of what it is given."""
 
-    kind, sample_rate_hz, labels = "table", 0.0, ()
+    kind, sample_rate_hz, labels, columns = "table", 0.0, (), ()
 
     def __init__(self, *entries: Item | SetAside, kind: str = "table", rate: float = 0.0) -> None:
         self.entries, self.kind, self.sample_rate_hz = entries, kind, rate

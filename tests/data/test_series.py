@@ -199,7 +199,8 @@ class TestColumns:
         parquet(tmp_path / "a" / "lists.parquet", x=[[1, 2], [3]])
         items, aside, _ = read(tmp_path)
         assert list(items) == ["a/ok.parquet"]
-        for name in ("ragged.csv", "bytes.csv", "half.parquet", "text.parquet"):
+        assert aside.pop("a/ragged.csv") == "row 2: 1 column, not 2"
+        for name in ("bytes.csv", "half.parquet", "text.parquet"):
             reason = aside.pop(f"a/{name}")
             assert reason.startswith("unreadable: ")
             assert "\n" not in reason

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,8 @@ import pytest
 from support.sources import text
 
 from edgeops.core.errors import DataError, NotFoundError
+from edgeops.data.dataset import Dataset, extend, load
+from edgeops.data.ingest import ingest
 from edgeops.data.readers.choose import open_source
 from edgeops.data.readers.entry import Item, Reader, Request, SetAside
 from edgeops.data.splitting import Part
@@ -33,6 +36,27 @@ def test_numbers_are_features_and_texts_are_slices(tmp_path: Path) -> None:
         ("iris.csv:1", "a", "nord"), ("iris.csv:2", "b", "sud"), ("iris.csv:3", "a", "nord")
     ]  # fmt: skip
     assert (aside, reader.notes) == ({}, ["features: length, width"])
+    assert reader.columns == ("length", "width")
+
+
+def test_a_dataset_knows_the_names_of_its_columns_and_keeps_their_order(tmp_path: Path) -> None:
+    table = text(tmp_path / "iris.csv", IRIS)
+    first, second = (tmp_path / "1", tmp_path / "2")
+    open_and_ingest(table, first, 1)
+    base = load(first)
+    assert base.columns == base.index.columns == ("length", "width")
+    assert dataclasses.replace(base, columns=()).sha256 == base.sha256
+    added = extend(base, np.ones((1, 2), np.float32), np.array([0]), ["captured:d"], np.array([0], np.uint8))
+    assert added.columns == ("length", "width")
+    swapped = text(tmp_path / "swapped.csv", "width,length,site,label\n2,7,nord,a\n")
+    with pytest.raises(DataError, match="columns of the new items are width, length; those of iris@1") as no:
+        open_and_ingest(swapped, second, 2, base)
+    assert "order" in (no.value.fix or "")
+
+
+def open_and_ingest(table: Path, folder: Path, version: int, base: Dataset | None = None) -> None:
+    reader, aside = open_source(str(table), Request(kind="table"))
+    ingest(reader, folder, "iris", version, aside=aside, base=base)
 
 
 def test_any_column_can_be_label_group_or_slice(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import re
 import struct
 import zlib
@@ -10,7 +11,14 @@ import zlib
 import numpy as np
 import pytest
 
-from edgeops.reports.attribution_pictures import diverging, grid_picture, heat_picture, input_picture
+from edgeops.reports.attribution_pictures import (
+    attribution_bars,
+    diverging,
+    grid_picture,
+    heat_picture,
+    input_picture,
+    value_bars,
+)
 from edgeops.reports.explanation import ExplainedItem, Explanation, Loss, render_explanation
 
 RNG = np.random.default_rng(5)
@@ -81,10 +89,51 @@ def test_every_kind_of_input_is_drawn(view: str) -> None:
     assert drawn.count("<figure>") == (
         5 if view == "table" else 7
     )  # three or four for the wrong, two or three
-    for caption in ("input", "for &#39;apple&#39;", "for &#39;pear&#39;"):
+    first = "input, after the preprocessing" if view == "table" else "input"
+    for caption in (first, "for &#39;apple&#39;", "for &#39;pear&#39;"):
         assert f"<figcaption>{caption}</figcaption>" in drawn
     assert ("Grad-CAM" in drawn) == (view != "table")
     assert "pear, taken for apple" in drawn
+
+
+def test_what_spoke_for_an_answer_has_the_colour_of_the_key_in_a_table_too() -> None:
+    """Orange is for, blue against: class ``b`` of the style sheet, and class ``a``."""
+    bars = attribution_bars(["heat", "wind"], np.float32([20, 3]), np.float32([0.4, -0.1]))
+    assert re.findall(r'class="dot (\w)"', bars) == ["b", "a"]
+    assert re.findall(r'end">([^<]+ = [^<]+)<', bars) == ["heat = 20", "wind = 3"]
+    assert re.findall(r'class="dot (\w)"', value_bars(["heat", "wind"], np.float32([2, -3]))) == ["a", "a"]
+
+
+def test_columns_have_their_own_names_and_a_long_one_leaves_room_for_the_value() -> None:
+    names = [f"column {i}" for i in range(28)] + [HOSTILE, "the temperature of the bearing at the drive end"]
+    page = dataclasses.replace(explanation("table"), columns=names)
+    values = np.arange(30, dtype=np.float32)
+    page.items[0].attribution[:] = values
+    drawn = render_explanation(page)
+    assert "the temperature of… = " in drawn
+    assert HOSTILE not in drawn
+
+
+def test_small_attributions_are_not_shown_as_nothing() -> None:
+    bars = attribution_bars(["a", "b"], np.float32([1, 1]), np.float32([3e-5, -0.0]))
+    widths = [float(width) for width in re.findall(r'class="dot \w"[^>]* width="([\d.]+)"', bars)]
+    assert widths[0] > 100 > 1 > widths[1]
+    assert ">3e-05<" in bars and "-0.000" not in bars
+
+
+def test_a_model_that_answers_the_same_whatever_it_is_shown_is_told_of() -> None:
+    page = explanation("series")
+    words = "the model answers the same whatever it is shown"
+    assert words not in render_explanation(page)
+    nothing = [Loss(loss.region, 0.0, 0.0) for loss in page.losses]
+    assert words in render_explanation(dataclasses.replace(page, losses=nothing))
+
+
+def test_a_long_label_is_cut_over_a_picture() -> None:
+    page = explanation("image")
+    long = dataclasses.replace(page.items[1], said="a" * 80, truth="a" * 80)
+    drawn = render_explanation(dataclasses.replace(page, items=[long]))
+    assert f"<figcaption>for &#39;{'a' * 17}…&#39;</figcaption>" in drawn
 
 
 def test_the_page_fetches_nothing_and_believes_no_name() -> None:

@@ -155,6 +155,22 @@ class TestWords:
         assert "gate" not in said
         assert "a gate said no" in "\n".join(dataclasses.replace(CLASSIFIER, state="rejected").limits())
 
+    def test_classes_that_are_missed_are_one_line_and_many_are_counted(self) -> None:
+        labels = tuple(f"c{i}" for i in range(20))
+        confusion = [[9 if column == 0 else 0 for column in range(20)] for _ in range(19)] + [[0] * 20]
+        card = dataclasses.replace(CLASSIFIER, labels=labels, metrics={"int8": metrics(confusion)})
+        (missed,) = [line for line in card.limits() if line.startswith("Finding")]
+        assert "'c1', 'c2'" in missed and "'c12' and 6 more" in missed and "'c19'" not in missed
+        assert "Trusting it on 'c19': the test part has no such item." in card.limits()
+
+    def test_windows_of_recordings_are_not_independent(self) -> None:
+        settings = {"data": {"window": 64, "stride": 32}, "split": {"by_time": ["normal"]}}
+        card = dataclasses.replace(CLASSIFIER, run={**CLASSIFIER.run, "settings": settings})
+        for text in (render_markdown(card), render_html(card)):
+            assert "narrower than they should be" in text
+            assert "recordings of normal: their beginning trains, their end tests" in text
+        assert CLASSIFIER.alike == ""
+
     def test_an_anomaly_model_names_nothing(self) -> None:
         said = "\n".join(anomaly_card().limits())
         assert "Naming what is wrong" in said
@@ -200,7 +216,22 @@ class TestMarkdown:
     def test_a_bar_in_a_name_does_not_break_the_table(self) -> None:
         named = dataclasses.replace(CLASSIFIER, labels=(HOSTILE, "b|c", "d"))
         rows = [line for line in render_markdown(named).splitlines() if line.startswith("| b")]
-        assert rows == [r"| b\|c | 40 | 0.800 (0.652..0.895) | <script>alert(1)</script>\|" + "\"'& (8) |"]
+        assert rows == [
+            r"| b\|c | 40 | 0.800 (0.652..0.895) | &lt;script>alert(1)&lt;/script>\|" + "\"'&amp; (8) |"
+        ]
+
+    def test_no_name_is_markup_and_none_ends_its_line(self) -> None:
+        named = dataclasses.replace(
+            CLASSIFIER, labels=("<b>\n| x", "pear", "quince"), description="a\n# b <i>", not_for=("c\nd",)
+        )
+        text = render_markdown(named)
+        assert "<b>" not in text and "<i>" not in text
+        assert "\n# b" not in text and "- c d\n" in text
+        assert "- labels: &lt;b> | x, pear, quince" in text
+
+    def test_a_rejected_version_says_so_at_the_top(self) -> None:
+        text = render_markdown(dataclasses.replace(CLASSIFIER, state="rejected"))
+        assert text.splitlines()[4] == "**Rejected: fits_stm32l4r5 said no.**"
 
     def test_an_anomaly_model_has_its_threshold(self) -> None:
         text = render_markdown(anomaly_card())
@@ -234,6 +265,13 @@ class TestPage:
         assert "confidence of the answer" not in anomaly
         assert "Accuracy by epoch" not in anomaly  # an autoencoder has none
         assert "False alarms</dt><dd>5.0%" in anomaly
+
+    def test_an_axis_near_one_does_not_say_the_same_twice(self) -> None:
+        curves = [{"loss": 0.1, "accuracy": 0.99}, {"loss": 0.1, "accuracy": 1.0}]
+        page = render_html(dataclasses.replace(CLASSIFIER, curves=curves))
+        picture = next(svg for svg in re.findall(r"<svg.*?</svg>", page) if "Accuracy by epoch" in svg)
+        ticks = re.findall(r'text-anchor="end">([\d.]+%)<', picture)
+        assert len(ticks) == len(set(ticks)) > 2
 
     def test_many_classes_still_have_a_picture(self) -> None:
         n = 60

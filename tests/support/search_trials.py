@@ -9,6 +9,10 @@ from concurrent.futures import Executor, Future
 from pathlib import Path
 from typing import Any
 
+from edgeops.control.search_file import open_search
+from edgeops.control.search_jobs import Trial, run_trials
+from edgeops.control.search_results import FoundTrial
+from edgeops.control.search_workers import Workers
 from edgeops.training.search_space import Dimension, Values
 from edgeops.training.search_trial import TargetFit, TrialFigures
 
@@ -17,6 +21,7 @@ SPACE = (
     Dimension("rate", ("training.learning_rate",), low=1e-4, high=1e-2, log=True, own=1e-3),
 )
 ARENA_LIMIT = 6000
+IDENTITY = {"recipe": "r1", "target": "part", "epochs": 2}
 
 
 def figures(quality: float | None, arena: int, *, limit: int = ARENA_LIMIT) -> TrialFigures:
@@ -97,3 +102,25 @@ class OneOfMany(Executor):
         while len(self._waiting) >= self._at_once or (self._waiting and self._submitted == self._in_all):
             self._waiting.pop(0)()
         return future
+
+
+def search(
+    path: Path,
+    trials: int,
+    trial: Trial = quick,
+    *,
+    executor: Executor | None = None,
+    at_once: int = 1,
+    seed: int = 1,
+    told: Callable[[FoundTrial, int], None] = lambda found, count: None,
+    identity: dict[str, Any] = IDENTITY,
+) -> list[FoundTrial]:
+    """The trials of the search in ``path`` once there are so many; each is ``trial``, computed by ``executor``."""
+    with open_search(path, identity, SPACE, seed) as file:
+        run_trials(file, trials, Workers(executor or AtOnce(), at_once), trial, told)
+        return file.trials
+
+
+def found(trials: list[FoundTrial]) -> list[tuple[dict[str, Any], TrialFigures | None, str]]:
+    """What was tried and what came of it, without the numbers."""
+    return [(dict(trial.values), trial.figures, trial.error) for trial in trials]

@@ -103,7 +103,7 @@ def rewritten(**changes: object) -> bytes:
     [
         ({"tensor__shape": [1, -2, 8, 1]}, r"shape \[1, -2, 8, 1\]"),
         ({"tensor__shape": [2**20, 2**20]}, "too large for any device"),
-        ({"tensor__shape": [1] * 9}, "shape"),
+        ({"tensor__shape": [1] * 9}, "a shape of 9 numbers"),
         ({"tensor__type": 99}, "type 99"),
         ({"tensor__buffer": 10_000}, "buffer 10000"),
         ({"operator__inputs": [0, 10_000, 2]}, "names none of"),

@@ -31,6 +31,7 @@ STAGES = (
     ("pointwise_1_norm", "depthwise_2"),
     ("depthwise_2_norm", "pointwise_2"),
 )
+BLOCKS = (("stack_1_a_norm", "stack_1_b"), ("stack_2_a_norm", "stack_2_b"))
 
 
 def made(folder: Path, kind: str, more: str = AWARE) -> tuple[Recipe, Any, TrainingSet]:
@@ -104,15 +105,22 @@ class TestHowItRounds:
         assert tape.gradient(value, variable.value).numpy().tolist() == [[1, 2], [3, 4]]
 
     @pytest.mark.parametrize(
-        ("kind", "last"),
-        [("ds_cnn", "pointwise_2_relu"), pytest.param("resnet_8", "stack_2_relu", marks=pytest.mark.slow)],
+        ("kind", "last", "pairs", "spread"),
+        [
+            ("ds_cnn", "pointwise_2_relu", STAGES, 1.5),
+            pytest.param("resnet_8", "stack_2_relu", BLOCKS, 2.0, marks=pytest.mark.slow),
+        ],
     )
-    def test_the_features_are_those_of_the_int8_model(self, tmp_path: Path, kind: str, last: str) -> None:
-        """Nearer by far than those of the float model, which is what makes training under it worth while."""
+    def test_the_features_are_those_of_the_int8_model(
+        self, tmp_path: Path, kind: str, last: str, pairs: tuple[tuple[str, str], ...], spread: float
+    ) -> None:
+        """Nearer by far than those of the float model, which is what makes training under it worth while.
+
+        Channels of different scales keep int8 far from float; where they are near, little is left to compare.
+        """
         _, keras = load_tensorflow()
         _, model, data = made(tmp_path, kind)
-        if kind == "ds_cnn":
-            unsettle(model, STAGES, 1.0)
+        unsettle(model, pairs, spread)
         x = data.inputs
         settle(model, x)
         model = keras.Model(model.inputs[0], model.get_layer(last).output)
@@ -130,7 +138,8 @@ class TestHowItRounds:
         # in steps of the last tensor's own scale
         found = [np.rint(predict_float(one, x) / scale).reshape(len(x), -1) for one in (clone, model)]
         missed, without = (np.abs(steps - device / scale).mean() for steps in found)
-        assert missed < 0.9 * without
+        assert without > 5
+        assert missed < 0.2 * without
 
 
 class TestTraining:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 import threading
@@ -30,6 +31,18 @@ def test_an_exception_brings_the_chatter_out_on_stderr(capfd: pytest.CaptureFixt
         print("the reason")
         raise ValueError("broken")
     assert capfd.readouterr() == ("", "the reason\n")
+
+
+def test_or_not_where_the_caller_says_it_better(capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ValueError, match="broken"), quiet(tell=False):
+        print("the reason")
+        raise ValueError("broken")
+    assert capfd.readouterr() == ("", "")
+
+
+def test_tensorflows_log_goes_to_a_stream_that_is_open() -> None:
+    load_tensorflow()
+    assert not importlib.import_module("absl.logging").get_absl_handler().python_handler.stream.closed
 
 
 def test_two_threads_leave_stdout_where_it_was(capfd: pytest.CaptureFixture[str]) -> None:

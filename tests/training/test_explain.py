@@ -77,7 +77,11 @@ class TestLayout:
 
     def test_without_a_spectrum_the_kind_says_it(self, tmp_path: Path) -> None:
         assert layout_of(recipe(tmp_path), (100, 3)).view == SERIES
-        assert layout_of(recipe(tmp_path, kind="table"), (9,)).view == TABLE
+        table = layout_of(recipe(tmp_path, kind="table"), (2,), ("heat", "wind"))
+        assert table.view == TABLE
+        assert [region.name for region in regions_of(table)] == ["heat", "wind"]
+        unnamed = layout_of(recipe(tmp_path, kind="table"), (2,), ("heat", "wind", "rain"))
+        assert [region.name for region in regions_of(unnamed)] == ["column 0", "column 1"]
         assert layout_of(load_recipe(find_recipe("digits")), (8, 8, 1)).grid == (8, 8)
 
     @given(

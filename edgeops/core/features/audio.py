@@ -64,7 +64,11 @@ def log_mel_shape(shape: Shape, bands: MelBands) -> Shape:
     if len(shape) not in (1, 2) or shape[1:] not in ((), (1,)):
         raise InputError(f"a sound needs the shape (samples,) or (samples, 1), not {shape}", shape=shape)
     check_fft_length(bands.fft_length, bands.frame_length)
-    return (frame_count(shape[0], bands.frame_length, bands.frame_step), len(_triangles(bands)), 1)
+    return (
+        frame_count(shape[0], bands.frame_length, bands.frame_step, bands.fft_length),
+        len(_triangles(bands)),
+        1,
+    )
 
 
 def log_mel(sound: Float32, bands: MelBands) -> Float32:

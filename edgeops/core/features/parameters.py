@@ -51,8 +51,11 @@ class Parameter:
         return self._number(op, value)
 
     def _number(self, op: str, value: object) -> int | float:
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        number = isinstance(value, int) or (isinstance(value, float) and math.isfinite(value))
+        if isinstance(value, bool) or not isinstance(value, int | float) or not number:
             raise _wrong(op, self.name, "is a whole number" if self.whole else "is a number", value)
+        if abs(value) > LIMIT:  # what is too large for a float must not be made one
+            raise _wrong(op, self.name, f"lies in {self.low:g} to {self.high:g}", value)
         if self.whole and value != int(value):
             raise _wrong(op, self.name, "is a whole number", value)
         rounded = int(value) if self.whole else round(value * NANO) / NANO
@@ -122,7 +125,8 @@ def from_nano(op: str, parameters: Sequence[Parameter], flat: Sequence[int]) -> 
 
 
 def _plain(nano: int, whole: bool) -> int | float:
-    return nano // NANO if whole and nano % NANO == 0 else nano / NANO
+    too_large = abs(nano) > LIMIT * NANO  # refused in a moment; a float may not hold it
+    return nano // NANO if too_large or (whole and nano % NANO == 0) else nano / NANO
 
 
 def _wrong(op: str, name: str, wanted: str, value: object) -> InputError:

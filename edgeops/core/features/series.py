@@ -109,7 +109,7 @@ def fft_bands_shape(shape: Shape, how: FftBands) -> Shape:
     band_edges(how)
     if not how.frame_step:
         return (how.bands, channels)
-    return (frame_count(shape[0], how.fft_length, how.frame_step), how.bands * channels)
+    return (frame_count(shape[0], how.fft_length, how.frame_step, how.fft_length), how.bands * channels)
 
 
 def fft_bands(series: Float32, how: FftBands) -> Float32:

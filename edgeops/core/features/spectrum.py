@@ -11,6 +11,8 @@ from edgeops.core.errors import InputError
 
 Float64 = NDArray[np.float64]
 
+MAX_POINTS = 2**26  # of all frames of one item together, 512 MiB in float64
+
 
 def check_fft_length(fft_length: int, frame_length: int) -> None:
     """Raise ``InputError`` for an FFT that is no power of two, or shorter than a frame."""
@@ -31,11 +33,17 @@ def check_frequencies(low_hz: float, high_hz: float, sample_rate_hz: float) -> N
         )
 
 
-def frame_count(samples: int, frame_length: int, frame_step: int) -> int:
-    """How many whole frames a signal has; raises ``InputError`` when it is shorter than one."""
+def frame_count(samples: int, frame_length: int, frame_step: int, fft_length: int) -> int:
+    """How many whole frames a signal has; raises ``InputError`` when it is shorter than one, or for too many."""
     if samples < frame_length:
         raise InputError(f"{samples} samples are less than one frame of {frame_length}", samples=samples)
-    return 1 + (samples - frame_length) // frame_step
+    frames = 1 + (samples - frame_length) // frame_step
+    if frames * fft_length > MAX_POINTS:
+        raise InputError(
+            f"{frames} frames of {fft_length} points are too much to transform; take a longer 'frame_step'",
+            parameter="frame_step",
+        )
+    return frames
 
 
 @lru_cache(maxsize=16)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from edgeops.core.errors import DataError
 from edgeops.data.readers.entry import Item, Request, SetAside, counted, one_line, required
 from edgeops.data.readers.layout import Placed, place
+from edgeops.data.readers.resampling import resampled
 from edgeops.data.readers.tree import FileTree
 from edgeops.data.readers.wav import shortfall
 
@@ -28,6 +29,7 @@ class AudioReader:
 
     kind = "audio"
     labels: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
 
     def __init__(self, tree: FileTree, request: Request) -> None:
         """Raises ``MissingExtra`` without soundfile."""
@@ -39,7 +41,7 @@ class AudioReader:
         self._first = ""
 
     def __iter__(self) -> Iterator[Item | SetAside]:
-        mixed = resampled = clipped = 0
+        mixed = moved = clipped = 0
         for entry in place(self._tree.files, self._request.pattern, SUFFIXES, WANTED):
             self.done += 1
             if isinstance(entry, SetAside):
@@ -47,21 +49,19 @@ class AudioReader:
                 continue
             try:
                 samples, rate, channels = self._decoded(entry)
-            except (ValueError, self._soundfile.SoundFileError, OSError) as error:
+                self._agree(entry, rate)
+                if rate != self.sample_rate_hz:
+                    floats = samples / _FULL_SCALE if samples.dtype == np.int16 else samples
+                    samples = resampled(floats, rate, self.sample_rate_hz)
+            except (ValueError, self._soundfile.SoundFileError, OSError, MemoryError) as error:
                 yield SetAside(entry.file.name, one_line(error))
                 continue
-            self._agree(entry, rate)
             mixed += channels > 1
-            if rate != self.sample_rate_hz:
-                resampled += 1
-                samples = _resampled(samples, rate, self.sample_rate_hz)
+            moved += rate != self.sample_rate_hz
             pcm, over = _as_int16(samples)
             clipped += over
-            if len(pcm) == 0:
-                yield SetAside(entry.file.name, "empty: no samples")
-            else:
-                yield Item(entry.file.name, pcm, entry.label, entry.slices, entry.part)
-        self._tell(mixed, resampled, clipped)
+            yield Item(entry.file.name, pcm, entry.label, entry.slices, entry.part)
+        self._tell(mixed, moved, clipped)
         self.done = self.total
 
     def _decoded(self, entry: Placed) -> tuple[NDArray[Any], float, int]:
@@ -95,19 +95,13 @@ class AudioReader:
                 rates=[self.sample_rate_hz, rate],
             )
 
-    def _tell(self, mixed: int, resampled: int, clipped: int) -> None:
+    def _tell(self, mixed: int, moved: int, clipped: int) -> None:
         if mixed:
             self.notes.append(f"{counted(mixed, 'file')} with several channels: their mean is taken")
-        if resampled:
-            self.notes.append(f"{counted(resampled, 'file')} resampled to {self.sample_rate_hz:g} Hz")
+        if moved:
+            self.notes.append(f"{counted(moved, 'file')} resampled to {self.sample_rate_hz:g} Hz")
         if clipped:
             self.notes.append(f"{counted(clipped, 'file')} beyond full scale, clipped")
-
-
-def _resampled(samples: NDArray[Any], rate: float, wanted: float) -> NDArray[np.float64]:
-    soxr = required("soxr", "recordings of another sample rate")
-    floats = samples / _FULL_SCALE if samples.dtype == np.int16 else samples
-    return np.asarray(soxr.resample(floats, rate, wanted), np.float64)
 
 
 def _as_int16(samples: NDArray[Any]) -> tuple[NDArray[np.int16], bool]:

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeops.data.readers.entry import one_line, required
-from edgeops.data.readers.tree import SourceFile
+from edgeops.data.readers.entry import counted, one_line, printable, required
+from edgeops.data.readers.tree import DAMAGED, SourceFile
 
 SUFFIXES = (".csv", ".parquet")
 WANTED = "a CSV or Parquet file"
 _SNIFFED_BYTES = 1 << 16
 _BATCH_ROWS = 1 << 14
 _BLOCK_BYTES = 1 << 20
+_LONGEST_NAME = 1000
 _MISSING = ("", "NA", "N/A", "na", "n/a", "NULL", "null", "None", "#N/A")
 
 
@@ -25,13 +26,15 @@ _MISSING = ("", "NA", "N/A", "na", "n/a", "NULL", "null", "None", "#N/A")
 class Batch:
     """Some rows: numbers as float64 (missing ones NaN), everything else as text (missing: ``""``).
 
-    ``unread`` says by row of the batch what stands where a number should.
+    ``unread`` says by row of the batch what stands where a number should. ``ragged`` are rows of the whole
+    file, numbered from 1, that have too many or too few columns, and why; they are in no batch.
     """
 
     numbers: Mapping[str, NDArray[np.float64]]
     texts: Mapping[str, tuple[str, ...]]
     unread: Mapping[int, str]
     rows: int
+    ragged: Sequence[tuple[int, str]] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -49,15 +52,25 @@ def batches(file: SourceFile, metadata: frozenset[str] = frozenset()) -> Iterato
     if file.size == 0:
         raise ValueError("empty file")
     kinds: dict[str, bool] = dict.fromkeys(metadata, False)
-    rows = 0
+    rows, ragged = 0, list[tuple[int, str]]()
     try:
-        for batch in _parquet(file, arrow) if file.suffix == ".parquet" else _csv(file):
+        for batch in _parquet(file, arrow) if file.suffix == ".parquet" else _csv(file, ragged):
             rows += batch.num_rows
-            yield _sorted_out(batch, kinds, arrow)
-    except (arrow.lib.ArrowException, OSError, UnicodeDecodeError, csv.Error) as error:
+            yield _sorted_out(batch, kinds, ragged, arrow)
+    # a date beyond the calendar overflows
+    except (arrow.lib.ArrowException, UnicodeDecodeError, csv.Error, OverflowError, *DAMAGED) as error:
         raise ValueError(f"unreadable: {one_line(error)}") from error
+    if ragged and rows == 0:
+        raise ValueError("no row can be read; row {}: {}".format(*ragged[0]))
     if rows == 0:
         raise ValueError("empty: no rows")
+
+
+def checked_name(name: str) -> str:
+    """The name of a column or field, printable; raises ``ValueError`` for one that is no name."""
+    if not name.strip() or len(name) > _LONGEST_NAME:
+        raise ValueError(f"a column is called {printable(name[:40])!r}, {len(name):,} characters")
+    return printable(name)
 
 
 def as_text(value: Any) -> str:
@@ -65,18 +78,24 @@ def as_text(value: Any) -> str:
     if value is None or value != value:
         return ""
     if isinstance(value, bytes):
-        return value.decode("utf-8", "replace").strip()
-    return f"{value:g}" if isinstance(value, float | np.floating) else str(value).strip()
+        return printable(value.decode("utf-8", "replace").strip())
+    return f"{value:g}" if isinstance(value, float | np.floating) else printable(str(value).strip())
 
 
 def _parquet(file: SourceFile, arrow: Any) -> Iterator[Any]:
     parquet: Any = required("pyarrow.parquet", "Parquet files")
-    with file.open() as stream, parquet.ParquetFile(arrow.PythonFile(stream, mode="r")) as opened:
+    with (
+        file.open() as stream,
+        parquet.ParquetFile(arrow.PythonFile(stream, mode="r"), page_checksum_verification=True) as opened,
+    ):
         yield from opened.iter_batches(batch_size=_BATCH_ROWS)
 
 
-def _csv(file: SourceFile) -> Iterator[Any]:
-    """Batches of text; a first line of numbers is no header, and columns are then called ``column_<n>``."""
+def _csv(file: SourceFile, ragged: list[tuple[int, str]]) -> Iterator[Any]:
+    """Batches of text; a first line of numbers is no header, and columns are then called ``column_<n>``.
+
+    Rows with another number of columns are added to ``ragged``.
+    """
     arrow_csv: Any = required("pyarrow.csv", "CSV files")
     arrow: Any = required("pyarrow", "CSV files")
     with file.open() as stream:
@@ -90,13 +109,20 @@ def _csv(file: SourceFile) -> Iterator[Any]:
     names = cells if header else [f"column_{place}" for place in range(len(cells))]
     if len(set(names)) != len(names) or "" in names:
         raise ValueError("its header has a column twice, or one without a name")
+
+    def leave_out(row: Any) -> str:
+        ragged.append(
+            (row.number - header, f"{counted(row.actual_columns, 'column')}, not {row.expected_columns}")
+        )
+        return "skip"
+
     with file.open() as stream:
         yield from arrow_csv.open_csv(
             stream,
             read_options=arrow_csv.ReadOptions(
                 column_names=names, skip_rows=int(header), block_size=_BLOCK_BYTES, use_threads=False
             ),
-            parse_options=arrow_csv.ParseOptions(delimiter=delimiter),
+            parse_options=arrow_csv.ParseOptions(delimiter=delimiter, invalid_row_handler=leave_out),
             convert_options=arrow_csv.ConvertOptions(
                 column_types=dict.fromkeys(names, arrow.string()),
                 null_values=_MISSING,
@@ -114,13 +140,16 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def _sorted_out(batch: Any, kinds: dict[str, bool], arrow: Any) -> Batch:
+def _sorted_out(batch: Any, kinds: dict[str, bool], ragged: Sequence[tuple[int, str]], arrow: Any) -> Batch:
     """Columns as numbers or text; ``kinds`` remembers which is which from the first batch on."""
     numbers: dict[str, NDArray[np.float64]] = {}
     texts: dict[str, tuple[str, ...]] = {}
     unread: dict[int, str] = {}
     types = arrow.types
-    for name, column in zip(batch.schema.names, batch.columns, strict=True):
+    for given, column in zip(batch.schema.names, batch.columns, strict=True):
+        name = checked_name(given)
+        if name in numbers or name in texts:
+            raise ValueError(f"it has the column {name!r} twice")
         if types.is_nested(column.type):
             raise ValueError(f"column {name!r} holds lists, not numbers or text")
         plain = (
@@ -142,8 +171,8 @@ def _sorted_out(batch: Any, kinds: dict[str, bool], arrow: Any) -> Batch:
         if kinds[name]:
             numbers[name] = _parsed(name, values, unread)
         else:
-            texts[name] = tuple((value or "").strip() for value in values)
-    return Batch(numbers, texts, unread, batch.num_rows)
+            texts[name] = tuple(printable((value or "").strip()) for value in values)
+    return Batch(numbers, texts, unread, batch.num_rows, ragged)
 
 
 def _mostly_numbers(values: list[str | None]) -> bool:
@@ -162,5 +191,5 @@ def _parsed(name: str, values: list[str | None], unread: dict[int, str]) -> NDAr
             if _is_number(value):
                 found[row] = float(value)
             else:
-                unread.setdefault(row, f"{name} is {value[:40]!r}, not a number")
+                unread.setdefault(row, f"{name} is {printable(value[:40])!r}, not a number")
         return found

@@ -63,7 +63,8 @@ class Reader(Protocol):
 
     ``total`` is the number of files (0: unknown); ``done`` of them were read so far. ``sample_rate_hz`` and
     ``notes`` (sentences for people about what was assumed) are complete when the iteration has ended;
-    ``labels`` are in the order that the source gives them, or empty.
+    ``labels`` are in the order that the source gives them, or empty; so are ``columns``, the names of what a
+    table's row holds.
     """
 
     kind: str
@@ -72,6 +73,7 @@ class Reader(Protocol):
     sample_rate_hz: float
     notes: list[str]
     labels: tuple[str, ...]
+    columns: tuple[str, ...]
 
     def __iter__(self) -> Iterator[Item | SetAside]: ...
 
@@ -92,6 +94,14 @@ def required(module: str, reads: str) -> ModuleType:
 def counted(number: int, noun: str) -> str:
     """``1 file``, ``2,000 files``."""
     return f"{number:,} {noun}{'s' * (number != 1)}"
+
+
+def printable(text: str) -> str:
+    """A text that can be shown and stored: white space is a blank, other control characters question marks."""
+    if text.isprintable():
+        return text
+    encodable = text.encode("utf-8", "replace").decode("utf-8")
+    return "".join(c if c.isprintable() else " " if c.isspace() else "?" for c in encodable)
 
 
 def one_line(error: BaseException) -> str:

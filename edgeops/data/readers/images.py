@@ -33,7 +33,13 @@ _BROKEN = (
     TypeError,
     OverflowError,
     ZeroDivisionError,
+    MemoryError,
 )
+
+
+def _reason(error: BaseException) -> str:
+    line = one_line(error)
+    return line if line.startswith(("unreadable:", "larger than")) else f"unreadable: {line}"
 
 
 class ImageReader:
@@ -45,6 +51,7 @@ class ImageReader:
 
     kind = "image"
     labels: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
 
     def __init__(self, tree: FileTree, request: Request) -> None:
         """Raises ``MissingExtra`` without Pillow."""
@@ -80,8 +87,8 @@ class ImageReader:
             self.done += 1
             try:
                 values = self._pixels(entry, size, channels)
-            except _BROKEN as error:
-                yield SetAside(entry.file.name, f"unreadable: {one_line(error)}")
+            except (*_BROKEN, self._pillow.DecompressionBombError) as error:  # it may have changed meanwhile
+                yield SetAside(entry.file.name, _reason(error))
             else:
                 yield Item(entry.file.name, values, entry.label, entry.slices, entry.part)
         self.done = self.total
@@ -107,7 +114,7 @@ class ImageReader:
         except self._pillow.UnidentifiedImageError:
             return "neither PNG nor JPEG by its content"
         except _BROKEN as error:
-            return f"unreadable: {one_line(error)}"
+            return _reason(error)
         if width * height > MAX_PIXELS:
             return f"larger than {MAX_PIXELS:,} pixels"
         return ((width, height) if turned else (height, width)), mode

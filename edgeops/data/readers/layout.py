@@ -137,6 +137,14 @@ def _listed(lists: Iterable[SourceFile], common: int) -> dict[str, Part]:
     listed: dict[str, Part] = {}
     for file in lists:
         folders = file.name.split("/")[common:-1]
-        for line in file.read().decode("utf-8", "replace").splitlines():
+        try:
+            content = file.read()
+        except ValueError as error:  # without it the parts of all files would be wrong
+            raise DataError(
+                f"{file.name}, which says what is for validation or testing, is {error}",
+                fix="fetch the source again, or remove that file: the source is then split anew",
+                file=file.name,
+            ) from error
+        for line in content.decode("utf-8", "replace").splitlines():
             listed["/".join([*folders, line.strip()])] = PART_LISTS[file.name.rpartition("/")[2]]
     return listed

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from edgeops.core.errors import DataError
 from edgeops.data.archives import arrays_in
-from edgeops.data.readers.columns import as_text, batches
-from edgeops.data.readers.entry import Item, Request, SetAside, counted, required
+from edgeops.data.readers.columns import as_text, batches, checked_name
+from edgeops.data.readers.entry import Item, Request, SetAside, counted, one_line, printable
 from edgeops.data.readers.layout import Placed, place
+from edgeops.data.readers.resampling import resampled
 from edgeops.data.readers.tree import FileTree
 
 SUFFIXES = (".npz", ".csv", ".parquet")
@@ -44,6 +45,7 @@ class SeriesReader:
 
     kind = "series"
     labels: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
 
     def __init__(self, tree: FileTree, request: Request) -> None:
         """What is needed is loaded when a file needs it."""
@@ -56,7 +58,7 @@ class SeriesReader:
         self._times: set[str] = set()
 
     def __iter__(self) -> Iterator[Item | SetAside]:
-        resampled = stated = 0
+        moved = stated = 0
         for entry in place(self._tree.files, self._request.pattern, SUFFIXES, WANTED):
             self.done += 1
             if isinstance(entry, SetAside):
@@ -67,19 +69,18 @@ class SeriesReader:
                 facts = {**recording.facts, **entry.slices}
                 label = self._label(entry, facts)
                 values = _checked(recording.values)
-            except ValueError as error:
-                yield SetAside(entry.file.name, str(error))
+                self._agree(entry, recording.rate)
+                wanted = self._request.sample_rate_hz
+                if wanted and recording.rate not in (0.0, wanted):
+                    values = resampled(values, recording.rate, wanted)
+                    moved += 1
+            except (ValueError, MemoryError) as error:
+                yield SetAside(entry.file.name, one_line(error))
                 continue
-            self._agree(entry, recording.rate)
-            wanted = self._request.sample_rate_hz
-            if wanted and recording.rate not in (0.0, wanted):
-                resampled += 1
-                soxr = required("soxr", "recordings of another sample rate")
-                values = np.asarray(soxr.resample(values, recording.rate, wanted), np.float32)
             stated += bool(wanted) and not recording.rate
             yield Item(entry.file.name, values, label, facts, entry.part)
-        if resampled:
-            self.notes.append(f"{counted(resampled, 'file')} resampled to {self.sample_rate_hz:g} Hz")
+        if moved:
+            self.notes.append(f"{counted(moved, 'file')} resampled to {self.sample_rate_hz:g} Hz")
         if stated:
             self.notes.append(
                 f"{counted(stated, 'file')} without a sample rate: {self.sample_rate_hz:g} Hz is believed"
@@ -106,6 +107,8 @@ class SeriesReader:
         constant: dict[str, set[str]] = {}
         names: list[str] | None = None
         for batch in batches(entry.file, self._metadata):
+            if batch.ragged:
+                raise ValueError("row {}: {}".format(*batch.ragged[0]))
             if batch.unread:
                 row, reason = min(batch.unread.items())
                 raise ValueError(f"row {row + 1 + sum(map(len, parts))}: {reason}")
@@ -156,15 +159,15 @@ class SeriesReader:
 def _from_npz(entry: Placed) -> tuple[NDArray[Any], dict[str, str]]:
     arrays = arrays_in(entry.file.read())
     facts = {
-        name: as_text(array.item())
+        checked_name(name): as_text(array.item())
         for name, array in arrays.items()
         if array.size == 1 and name not in SIGNALS
     }
     wide = {name: a for name, a in arrays.items() if name not in facts and a.ndim and a.dtype.kind in "fiub"}
     named = [name for name in SIGNALS if name in wide] or sorted(wide)
     if not named or (len(named) > 1 and named[0] not in SIGNALS):
-        found = ", ".join(f"{name} {array.shape}" for name, array in sorted(arrays.items())) or "nothing"
-        raise ValueError(f"no array called signal (found: {found})")
+        found = ", ".join(f"{name} {array.shape}" for name, array in sorted(arrays.items())[:12]) or "nothing"
+        raise ValueError(f"no array called signal (found: {printable(found)[:400]})")
     return wide[named[0]], facts
 
 

@@ -34,7 +34,7 @@ class TableReader:
         self.total, self.done = len(tree.files), 0
         self.sample_rate_hz = 0.0
         self.notes: list[str] = []
-        self._features: tuple[str, ...] = ()
+        self.columns: tuple[str, ...] = ()
         self._first = ""
 
     def __iter__(self) -> Iterator[Item | SetAside]:
@@ -45,21 +45,32 @@ class TableReader:
             if isinstance(entry, SetAside):
                 yield entry
                 continue
+            given = 0
             try:
                 part = by_file.get(entry.file.name) if entry.part is None else entry.part
-                yield from self._rows(entry, part)
+                for row in self._rows(entry, part):
+                    given += 1
+                    yield row
             except ValueError as error:
+                if given:  # to set aside one file would hide how many rows of it are lost
+                    raise DataError(
+                        f"{entry.file.name} cannot be read beyond row {given:,}: {error}",
+                        fix="mend the file at that place, or cut it off there",
+                        file=entry.file.name,
+                    ) from error
                 yield SetAside(entry.file.name, str(error))
-        if self._features:
-            self.notes.append(f"features: {', '.join(self._features)}")
+        if self.columns:
+            self.notes.append(f"features: {', '.join(self.columns)}")
         self.done = self.total
 
     def _rows(self, entry: Placed, part: Part | None) -> Iterator[Item | SetAside]:
         asked = self._request
         labels = (asked.label,) if asked.label else LABELS
         metadata = frozenset({*asked.slices, asked.group, *labels} - {""})
-        number = 0
+        number = ragged = 0
+        torn: Sequence[tuple[int, str]] = ()
         for batch in batches(entry.file, metadata):
+            torn = batch.ragged
             label = self._label_column(entry, batch)
             features = self._agreed(entry, batch)
             with np.errstate(over="ignore"):  # beyond float32 becomes infinite, and is then set aside
@@ -67,6 +78,9 @@ class TableReader:
             others = [name for name in batch.texts if name != label]
             for row, values in enumerate(rows):
                 number += 1
+                while ragged < len(torn) and torn[ragged][0] <= number:
+                    yield SetAside(f"{entry.file.name}:{number}", torn[ragged][1])
+                    number, ragged = number + 1, ragged + 1
                 file = f"{entry.file.name}:{number}"
                 text = batch.texts[label][row] if label else entry.label
                 if row in batch.unread:
@@ -76,6 +90,8 @@ class TableReader:
                 else:
                     slices = {name: batch.texts[name][row] for name in others}
                     yield Item(file, values, text, {**slices, **entry.slices}, part)
+        for row, reason in torn[ragged:]:
+            yield SetAside(f"{entry.file.name}:{row}", reason)
 
     def _label_column(self, entry: Placed, batch: Batch) -> str:
         wanted = self._request.label
@@ -92,16 +108,16 @@ class TableReader:
     def _agreed(self, entry: Placed, batch: Batch) -> Sequence[str]:
         """The features, which every batch of every file must have."""
         found = tuple(batch.numbers)
-        if not self._features:
+        if not self.columns:
             if not found:
                 raise ValueError(f"no column of numbers besides metadata: it has {_shown(batch.names)}")
-            self._features, self._first = found, entry.file.name
-        missing = [name for name in self._features if name not in batch.numbers]
-        more = [name for name in found if name not in self._features]
+            self.columns, self._first = found, entry.file.name
+        missing = [name for name in self.columns if name not in batch.numbers]
+        more = [name for name in found if name not in self.columns]
         if missing or more:
             which = f"lacks {missing[0]!r}" if missing else f"has {more[0]!r} besides"
             raise ValueError(f"its columns are not those of {self._first}: it {which}")
-        return self._features
+        return self.columns
 
 
 def _shown(names: Sequence[str]) -> str:

@@ -20,13 +20,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, BinaryIO, cast
 
-from edgeops.core.errors import DataError, NotFoundError
+from edgeops.core.errors import DataError, NotFoundError, StorageError
+from edgeops.data.archives import HARMLESS_BYTES, MAX_EXPANSION
 from edgeops.data.readers.entry import SetAside, one_line
 
 MAX_FILE_BYTES = 1 << 30
 MAX_FILES = 5_000_000
-MAX_EXPANSION = 100  # an archive may expand so many times, beyond a size that harms nobody
-HARMLESS_BYTES = 1 << 28
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip")
 _BLOCK = 1 << 20
 _COMPRESSED: dict[bytes, Callable[[Any], Any]] = {
@@ -34,17 +33,17 @@ _COMPRESSED: dict[bytes, Callable[[Any], Any]] = {
     b"BZh": bz2.open,
     b"\xfd7zXZ\x00": lzma.open,
 }
-UNREADABLE = (
+# what opening or reading a file raises: the disk, or an archive that is damaged at that place
+DAMAGED = (
     OSError,
     EOFError,
-    ValueError,
-    RuntimeError,
+    RuntimeError,  # zipfile: encrypted; and its subclass NotImplementedError: an unknown compression
     tarfile.TarError,
     zipfile.BadZipFile,
     zlib.error,
     lzma.LZMAError,
-    NotImplementedError,
 )
+UNREADABLE = (*DAMAGED, ValueError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,15 +61,23 @@ class SourceFile:
         return os.path.splitext(self.name)[1].lower()
 
     def open(self) -> IO[bytes]:
-        """Open it for reading from its beginning."""
+        """Open it for reading from its beginning; this, and reading from it, raise one of ``DAMAGED``."""
         return self.opener()
 
     def read(self) -> bytes:
-        """All of it, up to the size that it is said to have; raises ``ValueError`` beyond 1 GiB."""
+        """All of it, up to the size that it is said to have.
+
+        Raises ``ValueError``, with one line, beyond 1 GiB and for what is gone, not readable or damaged.
+        """
         if self.size > MAX_FILE_BYTES:
             raise ValueError("larger than 1 GiB")
-        with self.open() as file:
-            return file.read(self.size)
+        try:
+            with self.open() as file:
+                return file.read(self.size)
+        except OSError as error:
+            raise ValueError(f"unreadable: {error.strerror or one_line(error)}") from error
+        except DAMAGED as error:
+            raise ValueError(f"unreadable: {one_line(error)}") from error
 
 
 class FileTree:
@@ -204,9 +211,22 @@ def _plain(path: Path) -> IO[bytes]:
             total += len(block)
             if total > limit:
                 raise ValueError(f"it expands to more than {limit // 1024**2:,} MiB")
-            plain.write(block)
+            _kept(plain, block)
     plain.seek(0)
     return plain
+
+
+def _kept(plain: IO[bytes], block: bytes) -> None:
+    """Write to the temporary file; raises ``StorageError``, since the archive is not to blame."""
+    try:
+        plain.write(block)
+        plain.flush()
+    except OSError as error:
+        raise StorageError(
+            f"cannot unpack into {tempfile.gettempdir()}: {error.strerror or error}",
+            fix="free disk space, or let TMPDIR name a folder with more",
+            path=tempfile.gettempdir(),
+        ) from error
 
 
 def _limit(path: Path) -> int:
