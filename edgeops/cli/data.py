@@ -1,5 +1,7 @@
 """``edgeops data``: datasets."""
 
+from contextlib import ExitStack
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -24,6 +26,14 @@ if TYPE_CHECKING:
 
 _LISTED = 10
 _SLICE_VALUES = 12
+
+
+class Fit(StrEnum):
+    """What is done with images whose proportions are not those of ``--size``."""
+
+    STRETCH = "stretch"
+    CROP = "crop"
+
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -56,9 +66,15 @@ def add(
         typer.Option("--slice", help="A column that is metadata, not a feature; may be given several times."),
     ] = None,
     size: Annotated[str, typer.Option(metavar="HxW", help="Bring all images to this size.")] = "",
+    fit: Annotated[
+        Fit, typer.Option(help="How images come to --size: stretched, or cut to its proportions first.")
+    ] = Fit.STRETCH,
     sample_rate: Annotated[
-        float, typer.Option(metavar="HZ", help="Resample all recordings to this rate.", min=0.0)
-    ] = 0.0,
+        float | None,
+        typer.Option(
+            metavar="HZ", help="Resample all recordings to this rate; the rate where they say none.", min=0.0
+        ),
+    ] = None,
     split: Annotated[
         str, typer.Option(help="Percent of train, validation, test and field: 50,10,20,20 by default.")
     ] = "",
@@ -86,12 +102,16 @@ def add(
     from edgeops.control.workspace import Workspace
 
     opened = Workspace(Path(workspace))
-    request = _request(kind, pattern, label, group, tuple(slice_ or ()), size, sample_rate)
+    request = _request(kind, pattern, label, group, tuple(slice_ or ()), size, fit, sample_rate)
     terms = _terms(split, group, max_quarantined, replace)
 
-    with Progress("add", 0) as bar:
+    with ExitStack() as drawn:
+        bar: Progress | None = None
 
         def progress(done: int, total: int) -> None:
+            nonlocal bar
+            if bar is None:  # only now is it known that there is something to read
+                bar = drawn.enter_context(Progress("add", total))
             bar.resize(total)
             bar.update(done, "files")
 
@@ -119,7 +139,14 @@ def add(
 
 
 def _request(
-    kind: str, pattern: str, label: str, group: str, slices: tuple[str, ...], size: str, sample_rate: float
+    kind: str,
+    pattern: str,
+    label: str,
+    group: str,
+    slices: tuple[str, ...],
+    size: str,
+    fit: Fit,
+    sample_rate: float | None,
 ) -> "Request":
     from edgeops.core.errors import UsageError
     from edgeops.data.readers.entry import Request
@@ -133,6 +160,8 @@ def _request(
             fix="give height and width in pixels, at most 4096, such as --size 96x96",
             size=size,
         )
+    if fit is Fit.CROP and not size:
+        raise UsageError("--fit crop needs a size to cut to", fix="give it, such as --size 96x96")
     return Request(
         kind=kind,
         pattern=pattern,
@@ -140,7 +169,8 @@ def _request(
         group=group,
         slices=slices,
         size=(int(height), int(width)) if size else None,
-        sample_rate_hz=sample_rate,
+        crop=fit is Fit.CROP,
+        sample_rate_hz=sample_rate or 0.0,
     )
 
 
@@ -217,7 +247,7 @@ def show(
     facts |= {f"slice {name}": _counted(counts) for name, counts in facts.pop("slices").items()}
     facts["shape"] = " x ".join(map(str, content["shape"])) or "one value"
     facts["quarantined"] = len(row.quarantined)
-    facts["sha256"] = row.sha256[:12]
+    facts |= {"sha256": row.sha256[:12], "parts": _filled(row.parts)}
     del facts["name"], facts["version"], facts["labels"], facts["class_balance"]
     print_facts({key: value for key, value in facts.items() if value not in (None, "", [], {})}, form)
     print()
@@ -232,7 +262,7 @@ def show(
     print_rows(table, ["class", "items", *by_part], form, "")
     if columns:
         print()
-        ranges = [{"column": number, **column} for number, column in enumerate(columns)]
+        ranges = [{"column": column.pop("name", number), **column} for number, column in enumerate(columns)]
         print_rows(ranges, ["column", "minimum", "mean", "maximum"], form, "")
     _say_aside(row.quarantined, f"{row.name}@{row.version}")
 
@@ -264,7 +294,8 @@ def diff(
     facts |= {f"{key} changed": f"{cell(a)} -> {cell(b)}" for key, (a, b) in found["schema"].items()}
     print_facts(facts, form)
     rows = [
-        {"what": name, "item": item["item"], "label": item.get("label"), **_change(item)}
+        {"what": name, "item": item["item"], "label": item.get("label")}
+        | {"from": item.get("from"), "to": item.get("to", item.get("part"))}
         for name in lists
         for item in found[name][:_LISTED]
     ]
@@ -281,11 +312,6 @@ def _counted(counts: dict[str, int] | int) -> str:
     if isinstance(counts, dict) and len(counts) <= _SLICE_VALUES:
         return ", ".join(f"{name or '(none)'} ({count:,})" for name, count in counts.items())
     return f"{len(counts) if isinstance(counts, dict) else counts:,} values"
-
-
-def _change(item: dict[str, Any]) -> dict[str, Any]:
-    """From which part or label, and to which; of an item that came or went, the part that it is in."""
-    return {"from": item.get("from"), "to": item.get("to", item.get("part"))}
 
 
 @app.command("report")
@@ -363,4 +389,12 @@ def _facts(row: Any) -> dict[str, Any]:
 def _brief(facts: dict[str, Any]) -> dict[str, Any]:
     """What a person wants to know at once; notes were said already."""
     left_out = {"name", "version", "notes", "split", "sample_rate_hz" if not facts["sample_rate_hz"] else ""}
-    return {key: value for key, value in facts.items() if key not in left_out}
+    return {key: value for key, value in facts.items() if key not in left_out} | {
+        "sha256": facts["sha256"][:12],
+        "parts": _filled(facts["parts"]),
+    }
+
+
+def _filled(parts: dict[str, int]) -> dict[str, int]:
+    """Without the part of captured items, where there are none yet."""
+    return {part: count for part, count in parts.items() if count or part != "capture_holdout"}

@@ -1,6 +1,6 @@
 """``edgeops doctor``: what is installed, what is in reach."""
 
-from edgeops.cli.output import Format, JsonOption, OutputOption, WorkspaceOption, chosen, print_rows
+from edgeops.cli.output import Format, JsonOption, OutputOption, WorkspaceOption, chosen, print_rows, say
 
 
 def doctor(
@@ -16,7 +16,17 @@ def doctor(
     from edgeops.core.errors import CheckFailed
 
     rows = examine(Path(workspace))
-    print_rows(rows, ["check", "state", "detail", "fix"], chosen(output, json), "nothing to check")
-    failed = [str(row["check"]) for row in rows if row["state"] == "FAIL"]
+    form = chosen(output, json)
+    columns = ["check", "state", "detail"] if form is Format.TABLE else ["check", "state", "detail", "fix"]
+    print_rows(rows, columns, form, "nothing to check", keep=3)
+    failed = [row for row in rows if row["state"] == "FAIL"]
+    if form is Format.TABLE:
+        for row in rows:
+            if row["fix"] and not (row["state"] == "FAIL" and len(failed) == 1):
+                say(f"{row['check']}: {row['fix']}")
     if failed:
-        raise CheckFailed(f"{len(failed)} checks failed: {', '.join(failed)}", fix="see the column fix above")
+        names = ", ".join(str(row["check"]) for row in failed)
+        raise CheckFailed(
+            f"{len(failed)} {'check' if len(failed) == 1 else 'checks'} failed: {names}",
+            fix=failed[0]["fix"] if len(failed) == 1 else "the commands above, one a check",
+        )

@@ -32,4 +32,5 @@ def init(
         say(
             f"workspace {folder} made: fleet {fleet}, keys in {folder}/keys, settings in {folder}/edgeops.toml"
         )
-        say(f"Next: edgeops data add sklearn:digits --name digits --workspace {folder}")
+        say(f"Next: edgeops data add FOLDER --name NAME --workspace {folder}, one subfolder a class;")
+        say(f"or, to try it: edgeops data add sklearn:digits --name digits --workspace {folder}")

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -15,6 +15,9 @@ from edgeops.cli import search as search_command
 from edgeops.cli import serve as serve_command
 from edgeops.cli import target as target_command
 from edgeops.cli import train as train_command
+from edgeops.cli.output import tell, workspace_given
+from edgeops.cli.usage import CommandLineError, error_and_fix, is_help, with_workspace
+from edgeops.control.installation import as_installed, install_line
 from edgeops.core.errors import EdgeOpsError, ExitCode, exit_code_of
 
 app = typer.Typer(
@@ -73,15 +76,18 @@ def root(
 
 def run() -> None:
     """The console script: every error ends in one place, with the exit code of its kind."""
+    workspace_given.set("")
     try:
-        app()
+        code = int(app(prog_name="edgeops", standalone_mode=False) or 0)
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        sys.exit(int(exit_code_of(KeyboardInterrupt())))
-    except SystemExit as end:
-        if end.code == int(ExitCode.INTERRUPTED):  # typer has taken the interrupt, and says nothing
-            print("interrupted", file=sys.stderr)
-        raise
+        code = int(exit_code_of(KeyboardInterrupt()))
+    except typer.Abort:
+        _end("aborted", None, ExitCode.UNEXPECTED)
+    except CommandLineError as error:
+        if is_help(error):
+            print(error, file=sys.stderr)
+            sys.exit(int(ExitCode.USAGE))
+        _end(*error_and_fix(error, typer.main.get_command(app), sys.argv[1:]), ExitCode.USAGE)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
@@ -91,13 +97,25 @@ def run() -> None:
         extra = {"tensorflow": "train", "keras": "train", "ai_edge_litert": "agent"}.get(
             error.name or "", "control"
         )
-        print(f"error: {error.name} is not installed", file=sys.stderr)
-        print(f'Fix: pip install "edgeops[{extra}]"', file=sys.stderr)
-        sys.exit(2)
+        _end(f"{error.name} is not installed", install_line(extra), ExitCode.USAGE)
     except EdgeOpsError as error:
         if os.environ.get("EDGEOPS_DEBUG"):
             raise
-        print(f"error: {error.message}", file=sys.stderr)
-        if error.fix:
-            print(f"Fix: {error.fix}", file=sys.stderr)
-        sys.exit(int(exit_code_of(error)))
+        _end(error.message, _fix(error), exit_code_of(error))
+    if code == int(ExitCode.INTERRUPTED):  # typer may have taken the interrupt, and says nothing
+        print("interrupted", file=sys.stderr)
+    sys.exit(code)
+
+
+def _fix(error: EdgeOpsError) -> str | None:
+    """An error's hint as a command that works here: this installation, this workspace."""
+    if error.fix is None:
+        return None
+    return with_workspace(as_installed(error.fix), workspace_given.get(), typer.main.get_command(app))
+
+
+def _end(message: str, fix: str | None, code: ExitCode) -> NoReturn:
+    tell(f"error: {message}")
+    if fix:
+        print(f"Fix: {fix}", file=sys.stderr)
+    sys.exit(int(code))

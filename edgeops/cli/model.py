@@ -1,9 +1,10 @@
 """``edgeops model``: model versions."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edgeops.cli.gates import gate_lines
 from edgeops.cli.output import (
     Format,
     JsonOption,
@@ -13,9 +14,15 @@ from edgeops.cli.output import (
     chosen,
     iso,
     print_facts,
+    print_markdown,
     print_rows,
     say,
 )
+
+if TYPE_CHECKING:
+    from edgeops.reports.explanation import Explanation
+
+_SHOWN = 10
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -47,8 +54,7 @@ def list_(
         {
             "model": f"{version.model}@{version.version}",
             "state": version.state,
-            "int8": round(run.metrics["int8"]["accuracy"], 4),
-            "float": round(run.metrics["float"]["accuracy"], 4),
+            **{kind: _accuracy(run.metrics[kind], form) for kind in ("int8", "float")},
             "bytes": version.artifact_bytes,
             "created": ago(version.created_at) if form is Format.TABLE else iso(version.created_at),
             "sha256": version.artifact_sha256,
@@ -78,7 +84,10 @@ def show(
 
     with Workspace(Path(workspace)).registry.reading() as session:
         document = lineage(session, find_model(session, model))
-    print_facts(document, chosen(output, json))
+    form = chosen(output, json)
+    if form is Format.TABLE and document["run"]:
+        document["run"]["gates"] = gate_lines(document["run"]["gates"])
+    print_facts(document, form)
 
 
 @app.command("export")
@@ -113,7 +122,7 @@ def card(
     target: Annotated[list[str] | None, typer.Option(help="Also check the fit on this part.")] = None,
     workspace: WorkspaceOption = ".",
 ) -> None:
-    """Write the model card of a version, as Markdown on stdout or to a file.
+    """Write the model card of a version, as Markdown on stdout or to a file; a terminal shows it laid out.
 
     Example: edgeops model card digits@1 --out digits.html
     """
@@ -131,7 +140,7 @@ def card(
     gathered = model_card(Workspace(Path(workspace)), model, tuple(target or ()))
     text = render_html(gathered) if path.suffix == ".html" else render_markdown(gathered)
     if not file:
-        print(text, end="")
+        print_markdown(text)
         return
     write_atomic(path, text.encode())
     say(f"{gathered.model}: card written to {file}")
@@ -141,7 +150,7 @@ def card(
 def explain(
     model: Annotated[str, typer.Argument(help="NAME or NAME@VERSION.")],
     file: Annotated[str, typer.Option("--out", help="Where to write the page: .html.")] = "",
-    items: Annotated[int, typer.Option(min=0, max=200, help="How many test items to look at.")] = 12,
+    items: Annotated[int, typer.Option(min=1, max=200, help="How many test items to look at.")] = 12,
     workspace: WorkspaceOption = ".",
     output: OutputOption = Format.TABLE,
     json: JsonOption = False,
@@ -163,7 +172,7 @@ def explain(
     if file and Path(file).suffix != ".html":
         raise UsageError(f"{file} does not end in .html", fix="--out why.html")
     opened = Workspace(Path(workspace))
-    with Progress("explain", 1) as bar:
+    with Progress("explain", 0) as bar:
 
         def told(done: int, regions: int) -> None:
             bar.resize(regions)
@@ -174,6 +183,9 @@ def explain(
     document = found.as_dict()
     if form is Format.JSON:
         print_json(document)
+    elif form is Format.TABLE:
+        print_rows(*_importance(found), form, "nothing to exchange")
+        say(f"{found.model}: {_rest(found)}")
     else:
         print_rows(
             document["importance"]["lost"], ["region", "lost", "deviation"], form, "nothing to exchange"
@@ -181,3 +193,26 @@ def explain(
     if file:
         write_atomic(Path(file), render_explanation(found).encode())
         say(f"{found.model}: explanation written to {file}")
+
+
+def _accuracy(metrics: dict[str, float], form: Format) -> float | str:
+    return f"{metrics['accuracy']:.3f}" if form is Format.TABLE else round(metrics["accuracy"], 4)
+
+
+def _importance(found: "Explanation") -> tuple[list[dict[str, str]], list[str]]:
+    """The regions without which most is lost, and the columns to show."""
+    lost = f"{found.measure} lost"
+    shown = found.that_matter()[:_SHOWN] or found.largest()[:1]
+    rows = [{"region": e.region, lost: f"{e.lost:.3f}", "+-": f"{e.deviation:.3f}"} for e in shown]
+    return rows, ["region", lost, "+-"]
+
+
+def _rest(found: "Explanation") -> str:
+    """How good the model is, and how many regions the table does not show."""
+    matter = found.that_matter()
+    said = [f"{found.measure} {found.quality:.3f} on {found.permuted} test items"]
+    if more := len(matter[_SHOWN:]):
+        said.append(f"{more} more lose less")
+    if without := len(found.losses) - len(matter):
+        said.append(f"{without} of {len(found.losses)} lose nothing alone")
+    return "; ".join(said)

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
-import textwrap
 import time
 from collections.abc import Sequence
+from contextvars import ContextVar
 from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
 
+from edgeops.cli.layout import GAP, fitted, lines_of, terminal_width, wrapped
+
 MAX_COLUMNS = 7
+# enough of a digest to tell it from another; --json has all of it
+_DIGEST = re.compile(r"^([0-9a-f]{12})[0-9a-f]{28,116}(?=$| )")
+
+workspace_given: ContextVar[str] = ContextVar("workspace_given", default="")
+"""The workspace that the command line named, for a hint that is a command to name it too."""
 
 
 class Format(StrEnum):
@@ -25,8 +33,18 @@ class Format(StrEnum):
     CSV = "csv"
 
 
+def _remember(context: typer.Context, workspace: str) -> str:
+    source = context.get_parameter_source("workspace")
+    if source is not None and source.name == "COMMANDLINE":
+        workspace_given.set(workspace)
+    return workspace
+
+
 WorkspaceOption = Annotated[
-    str, typer.Option("--workspace", "-w", envvar="EDGEOPS_WORKSPACE", help="The workspace folder.")
+    str,
+    typer.Option(
+        "--workspace", "-w", envvar="EDGEOPS_WORKSPACE", help="The workspace folder.", callback=_remember
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, nothing else.")]
 OutputOption = Annotated[Format, typer.Option("--output", "-o", help="How to print.")]
@@ -42,15 +60,24 @@ def say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
+def tell(line: str) -> None:
+    """A message of many figures: stderr, wrapped between words on a terminal."""
+    width = terminal_width(sys.stderr)
+    say(line if width is None else "\n".join(wrapped(line, width, "    ")))
+
+
 def print_json(document: object) -> None:
     """One JSON document on stdout."""
     print(json.dumps(document, indent=2, sort_keys=False, default=str), flush=True)
 
 
-def print_rows(rows: Sequence[dict[str, Any]], columns: Sequence[str], output: Format, empty: str) -> None:
+def print_rows(
+    rows: Sequence[dict[str, Any]], columns: Sequence[str], output: Format, empty: str, keep: int = 2
+) -> None:
     """A list of things: ``columns`` are keys, the most important first.
 
-    A terminal gets at most seven columns and as many as fit; what was left out is said. JSON gets everything.
+    A terminal gets at most seven columns and as many as fit, but always the first ``keep``; what was left out
+    is said. JSON gets everything.
     """
     if output is Format.JSON:
         print_json(list(rows))
@@ -62,7 +89,7 @@ def print_rows(rows: Sequence[dict[str, Any]], columns: Sequence[str], output: F
     elif not rows:
         say(empty)
     else:
-        _print_table(rows, columns)
+        _print_table(rows, columns, keep)
 
 
 def print_facts(facts: dict[str, Any], output: Format) -> None:
@@ -77,14 +104,28 @@ def print_facts(facts: dict[str, Any], output: Format) -> None:
         _print_csv([facts], list(facts))
         return
     leaves = _leaves(facts)
-    width = max(len(key) for key, _ in leaves)
-    room = max(40, os.get_terminal_size().columns - width - 2) if sys.stdout.isatty() else 0
-    for key, value in leaves:
-        lines = (
-            textwrap.wrap(value, room, break_long_words=False, break_on_hyphens=False) if room else [value]
-        )
-        for index, line in enumerate(lines or [""]):
-            print(f"{key if index == 0 else '':<{width}}  {line}".rstrip())
+    longest = max(len(key) for key, _ in leaves)
+    width = terminal_width()
+    if width is None:
+        for key, value in leaves:
+            print(f"{key:<{longest}}  {value}".rstrip())
+        return
+    keys = min(longest, width * 2 // 5)
+    for leaf in leaves:
+        print("\n".join(lines_of(leaf, [keys, width - keys - GAP])))
+
+
+def print_markdown(text: str) -> None:
+    """Markdown on stdout: as it is for a program or with ``--plain``, laid out for a terminal."""
+    width = terminal_width()
+    if width is None or os.environ.get("EDGEOPS_PLAIN") or os.environ.get("TERM") == "dumb":
+        print(text, end="")
+        return
+    from rich.console import Console
+    from rich.markdown import Markdown
+
+    colours = None if os.environ.get("NO_COLOR") else "auto"
+    Console(width=width, color_system=colours).print(Markdown(text, hyperlinks=False))  # type: ignore[arg-type]
 
 
 def _leaves(facts: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
@@ -98,7 +139,7 @@ def _leaves(facts: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
             for index, item in enumerate(value):
                 found.append((name if index == 0 else "", cell(item)))
         else:
-            found.append((name, cell(value)))
+            found.append((name, cell(value) or "-"))
     return found
 
 
@@ -114,7 +155,7 @@ def cell(value: Any) -> str:
         return "  ".join(f"{k}={cell(v)}" for k, v in value.items()) or "-"
     if isinstance(value, list | tuple):
         return ", ".join(cell(v) for v in value) or "-"
-    return str(value)
+    return _DIGEST.sub(r"\1", value, count=1) if isinstance(value, str) else str(value)
 
 
 def ago(seconds: float | None) -> str:
@@ -133,21 +174,21 @@ def iso(seconds: float | None) -> str | None:
     return None if seconds is None else time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
-def _print_table(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> None:
-    terminal = sys.stdout.isatty()
-    shown = list(columns[:MAX_COLUMNS]) if terminal else list(columns)
-    width = os.get_terminal_size().columns if terminal else 0
-    while True:
-        table = [[c.replace("_", " ") for c in shown], *([cell(row.get(c)) for c in shown] for row in rows)]
-        widths = [max(len(line[i]) for line in table) for i in range(len(shown))]
-        if not terminal or len(shown) == 1 or sum(widths) + 2 * (len(shown) - 1) <= width:
-            break
-        shown.pop()
+def _print_table(rows: Sequence[dict[str, Any]], columns: Sequence[str], keep: int) -> None:
+    width = terminal_width()
+    shown = list(columns) if width is None else list(columns[: max(MAX_COLUMNS, keep)])
+    table = [[c.replace("_", " ") for c in shown], *([cell(row.get(c)) for c in shown] for row in rows)]
+    if width is None:
+        widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+        for line in table:
+            print("  ".join(text.ljust(w) for text, w in zip(line, widths, strict=True)).rstrip())
+        return
+    widths = fitted(table, width, keep)
     for line in table:
-        print("  ".join(text.ljust(w) for text, w in zip(line, widths, strict=True)).rstrip())
-    left_out = [c.replace("_", " ") for c in columns if c not in shown]
+        print("\n".join(lines_of(line, widths)))
+    left_out = [c.replace("_", " ") for c in columns[len(widths) :]]
     if left_out:
-        say(f"(left out: {', '.join(left_out)}; -o json shows all)")
+        tell(f"(left out: {', '.join(left_out)}; -o json shows all)")
 
 
 def _print_csv(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> None:

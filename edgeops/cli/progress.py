@@ -27,29 +27,30 @@ class Progress:
         self._told_at = time.monotonic()
 
     def __enter__(self) -> Progress:
-        """Begin."""
-        if animated():
-            from rich.console import Console
-            from rich.progress import (
-                BarColumn,
-                MofNCompleteColumn,
-                TextColumn,
-                TimeRemainingColumn,
-            )
-            from rich.progress import Progress as Bar
-
-            self._bar = Bar(
-                TextColumn("{task.description:<12}"),
-                BarColumn(24),
-                MofNCompleteColumn(),
-                TextColumn("{task.fields[note]}"),
-                TimeRemainingColumn(compact=True),
-                console=Console(stderr=True),
-                transient=True,
-            )
-            self._bar.start()
-            self._task = self._bar.add_task(self._title, total=self._total, note="")
+        """Begin; nothing is drawn before the first update, so that what fails at once leaves no bar."""
         return self
+
+    def _draw(self) -> None:
+        from rich.console import Console
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            TextColumn,
+            TimeRemainingColumn,
+        )
+        from rich.progress import Progress as Bar
+
+        self._bar = Bar(
+            TextColumn("{task.description:<12}"),
+            BarColumn(24),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[note]}"),
+            TimeRemainingColumn(compact=True),
+            console=Console(stderr=True),
+            transient=True,
+        )
+        self._bar.start()
+        self._task = self._bar.add_task(self._title, total=self._total, note="")
 
     def resize(self, total: int) -> None:
         """The total became known."""
@@ -60,6 +61,8 @@ class Progress:
 
     def update(self, done: int, note: str = "") -> None:
         """So much is done."""
+        if self._bar is None and animated():
+            self._draw()
         if self._bar is not None:
             self._bar.update(self._task, completed=done, note=note)
         elif time.monotonic() - self._told_at >= PLAIN_EVERY_S:

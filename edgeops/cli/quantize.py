@@ -80,7 +80,7 @@ def _print(found: "QuantizedFile", layers: bool, swept: bool, form: Format) -> N
         return
     if form is Format.TABLE or not layers:
         columns = ["scheme", "bytes", "accuracy", "agreement", "snr_db", "representative"]
-        print_rows(rows, [*columns, "taken"] if swept else columns, form, "no scheme")
+        print_rows(rows, [*columns, "taken"] if swept else columns, form, "no scheme", keep=5)
     if not layers:
         return
     if form is Format.TABLE:
@@ -89,7 +89,7 @@ def _print(found: "QuantizedFile", layers: bool, swept: bool, form: Format) -> N
         details = [{narrow.get(key, key): value for key, value in row.items()} for row in details]
     columns = list(details[0]) if details else []
     order = ["layer", "snr_db", "worst_db", "channel", "saturated", "op"] if form is Format.TABLE else columns
-    print_rows(details, order, form, "no layers")
+    print_rows(details, order, form, "no layers", keep=5)
 
 
 def _numbers(option: str, text: str) -> list[int]:

@@ -1,9 +1,10 @@
 """``edgeops run``: training runs."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from edgeops.cli.gates import gate_lines
 from edgeops.cli.output import (
     Format,
     JsonOption,
@@ -45,11 +46,14 @@ def list_(
 @app.command("show")
 def show(
     run: Annotated[int, typer.Argument(help="The run's number.")],
+    all_: Annotated[bool, typer.Option("--all", help="Also the settings that are at their default.")] = False,
     workspace: WorkspaceOption = ".",
     output: OutputOption = Format.TABLE,
     json: JsonOption = False,
 ) -> None:
-    """Show a run: parameters, metrics, gates, curves and what it ran on.
+    """Show a run: metrics, gates, settings that differ from the defaults, and what it ran on.
+
+    Other forms than the table, such as --json, have everything: all settings, metrics and curves.
 
     Example: edgeops run show 1 --json
     """
@@ -61,15 +65,30 @@ def show(
     facts = run_facts(Workspace(Path(workspace)), run)
     form = chosen(output, json)
     facts["created"] = iso(facts["created"])
-    if form is Format.TABLE:
-        curves = facts.pop("curves", [])
-        facts["epochs"] = len(curves)
-        facts["last_epoch"] = curves[-1] if curves else None
-        facts["metrics"] = {
-            name: {key: metrics[key] for key in ("accuracy", "auc", "n") if key in metrics}
-            for name, metrics in facts["metrics"].items()
-        }
-    print_facts(facts, form)
+    print_facts(_readable(facts, every_setting=all_) if form is Format.TABLE else facts, form)
+
+
+# the settings say it too
+_TWICE = ("parameters", "architecture", "task", "holdout", "curves", "settings")
+
+
+def _readable(facts: dict[str, Any], *, every_setting: bool) -> dict[str, Any]:
+    """A run for a person: the figures that matter, and which settings are not the usual ones."""
+    from edgeops.control.runs import changed_settings, flat
+
+    settings = facts.get("settings") or {}
+    shown = flat(settings, lists=False) if every_setting else changed_settings(settings)
+    said = {key: value for key, value in facts.items() if key not in _TWICE}
+    said["metrics"] = {
+        name: {key: metrics[key] for key in ("accuracy", "auc", "n") if key in metrics}
+        for name, metrics in facts["metrics"].items()
+    }
+    said["gates"] = gate_lines(facts["gates"])
+    curves = facts.get("curves") or []
+    said["epochs"] = len(curves)
+    said["last_epoch"] = curves[-1] if curves else None
+    said |= {f"settings {name.replace('.', ' ')}": value for name, value in shown.items()}
+    return {key: value for key, value in said.items() if value not in (None, "", [], {})}
 
 
 @app.command("compare")
@@ -80,7 +99,7 @@ def compare(
     output: OutputOption = Format.TABLE,
     json: JsonOption = False,
 ) -> None:
-    """Say what differs between two runs.
+    """Say what differs between two runs, with what was measured in each.
 
     Example: edgeops run compare 1 2
     """
@@ -91,7 +110,7 @@ def compare(
 
     rows = compare_runs(Workspace(Path(workspace)), first, second)
     columns = ["what", f"run_{first}", f"run_{second}"]
-    print_rows(rows, columns, chosen(output, json), f"runs {first} and {second} do not differ")
+    print_rows(rows, columns, chosen(output, json), f"runs {first} and {second} do not differ", keep=3)
 
 
 @app.command("export")

@@ -13,6 +13,7 @@ from edgeops.cli.output import (
     print_facts,
     print_rows,
     say,
+    tell,
 )
 
 if TYPE_CHECKING:
@@ -74,14 +75,14 @@ def search(
     if done:
         say(f"{ready.name}: {done} of {max(done, trials)} trials are there")
     if done < trials:
-        say(f"{ready.name}: {_varied(ready)}")
+        tell(f"{ready.name}: {_varied(ready)}")
         try:
             with _workers(ready, workers, dask, trials - done) as chosen_workers:
                 outcome = search_jobs.run(
                     ready,
                     trials,
                     chosen_workers,
-                    lambda trial, count: say(_line(ready, trial, count, trials)),
+                    lambda trial, count: tell(_line(ready, trial, count, trials)),
                 )
         except KeyboardInterrupt:
             say(f"what was found is kept in {ready.path}; the same command goes on")
@@ -98,6 +99,13 @@ def search(
         written = search_jobs.save_recipe(outcome, best, Path(out))
         say(f"trial {best.number} written to {written}")
         say(f"Next: edgeops train {out} --workspace {workspace}")
+    elif form is Format.TABLE:
+        given = {"dataset": dataset, "epochs": epochs, "name": name, "seed": None if seed == 1 else seed}
+        options = "".join(f" --{key} {value}" for key, value in given.items() if value is not None)
+        say(
+            f"Next: edgeops search {recipe} --target {target} --trials {len(outcome.trials)}{options} "
+            f"--out {ready.name} --workspace {workspace}"
+        )
 
 
 def _workers(ready: "Search", workers: int, dask: str, most: int) -> "AbstractContextManager[Workers]":
@@ -126,7 +134,7 @@ def _line(ready: "Search", trial: "FoundTrial", count: int, trials: int) -> str:
     facts = trial.to_dict()
     if trial.state == "OK":
         latency = facts["latency_ms"]
-        about = "" if latency is None else f", about {latency['low']:.3g} to {latency['high']:.3g} ms"
+        about = "" if latency is None else f", {_range(latency)} ms estimated"
         told = f"{ready.measure} {facts['quality']:.4f}, arena {facts['arena_bytes']} bytes{about}"
     else:
         told = f"{trial.state}: {facts['reasons'][0]}"
@@ -136,6 +144,7 @@ def _line(ready: "Search", trial: "FoundTrial", count: int, trials: int) -> str:
 
 def _print_front(outcome: "Outcome", form: Format) -> None:
     measure = outcome.search.measure
+    marked = form is Format.TABLE
     rows: list[dict[str, Any]] = []
     names: list[str] = []
     for trial in outcome.front:
@@ -145,17 +154,24 @@ def _print_front(outcome: "Outcome", form: Format) -> None:
         names = list(values)
         rows.append(
             {
-                "trial": trial.number,
+                "trial": f"{trial.number} best" if marked and trial == outcome.best else trial.number,
                 measure: facts["quality"],
                 "arena": facts["arena_bytes"],
-                "ms_estimated": None if latency is None else f"{latency['low']:.3g}-{latency['high']:.3g}",
+                "ms_estimated": None if latency is None else _range(latency),
                 **{key: _short(value) for key, value in values.items()},
                 "flash": facts["flash_bytes"],
                 "macs": facts["macs"],
             }
         )
     columns = ["trial", measure, "arena", "ms_estimated", *names, "flash", "macs"]
-    print_rows(rows, columns, form, "no trial fits yet")
+    print_rows(rows, columns, form, "no trial fits yet", keep=4)
+    if marked and rows:
+        better = "more accurate" if measure == "accuracy" else "better"
+        say(f"{len(rows)} of {len(outcome.trials)} trials: no other is both smaller and {better}")
+
+
+def _range(latency: dict[str, float]) -> str:
+    return f"{latency['low']:.3g}-{latency['high']:.3g}"
 
 
 def _named(values: Any) -> dict[str, Any]:

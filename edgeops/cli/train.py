@@ -1,15 +1,15 @@
 """``edgeops train``."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from edgeops.cli.gates import gate_lines
 from edgeops.cli.output import (
     Format,
     JsonOption,
     OutputOption,
     WorkspaceOption,
-    cell,
     chosen,
     print_facts,
     say,
@@ -17,6 +17,8 @@ from edgeops.cli.output import (
 from edgeops.cli.progress import Progress
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from edgeops.control.workspace import Workspace
 
 
@@ -47,14 +49,15 @@ def train(
 
     Example: edgeops train models/digits
     """
+    import shlex
     from pathlib import Path
 
     from edgeops.control.model_cards import card_paths
     from edgeops.control.recipes import recipe_path
     from edgeops.control.training_jobs import parse_holdout, require_gates, train_and_register
+    from edgeops.control.training_words import measured_on, next_steps, scarce_test
     from edgeops.control.workspace import Workspace
     from edgeops.core.errors import UsageError
-    from edgeops.training.recipe import load_recipe
 
     opened = Workspace(Path(workspace))
     if reproduce is not None:
@@ -67,37 +70,48 @@ def train(
         return
     if recipe is None:
         raise UsageError("no recipe is named", fix="edgeops train models/digits")
-    epochs = load_recipe(recipe_path(opened, recipe, say)).training.epochs
-    with Progress("train", epochs) as bar:
-        trained = train_and_register(
-            opened,
-            recipe,
-            dataset,
-            seed,
-            lambda epoch, _, metrics: bar.update(epoch, _figure(metrics)),
-            parse_holdout(holdout or []),
-        )
+    recipe_path(opened, recipe, say)  # a first one may be written, and that is told before the training
+    with Progress("train", 0) as bar:
+        trained = train_and_register(opened, recipe, dataset, seed, _told(bar), parse_holdout(holdout or []))
     document = trained.as_dict()
     form = chosen(output, json)
     if form is Format.TABLE:
-        metrics = trained.run.metrics
-        document["metrics"] = {
-            name: {key: round(m[key], 4) for key in ("accuracy", "auc") if key in m}
-            for name, m in metrics.items()
-        }
-        document["gates"] = [
-            f"{g['name']} {'OK' if g['passed'] else 'FAIL'} ({cell(g['value'])}, limit {cell(g['limit'])})"
-            + (f" {g['note']}" if g["note"] else "")
-            for g in trained.run.gates
-        ]
+        document = {key: value for key, value in document.items() if value is not None}
+        document.pop("same_as", None)  # a sentence says it
+        del document["metrics"]
+        document |= {name: _measured(trained.run.metrics[name]) for name in ("int8", "float")}
+        document["tested_on"] = measured_on(trained)
+        document["gates"] = gate_lines(trained.run.gates)
     print_facts(document, form)
+    if form is not Format.TABLE:
+        require_gates(trained)
+        return
     model = f"{trained.version.model}@{trained.version.version}"
-    if form is Format.TABLE:
-        markdown, page = card_paths(opened, model)
-        say(f"Model card: {markdown} and {page.name}")
+    markdown, page = card_paths(opened, model)
+    say(f"Model card: {markdown} and {page.name}")
+    if trained.same_as:
+        say(f"{model} has the same bytes as {trained.same_as}")
+    if too_few := scarce_test(trained):
+        say(f"Warning: {too_few} test it, which says little about others; add more to the dataset")
     require_gates(trained)
-    if form is Format.TABLE:
-        say(f"Next: edgeops rollout start {model} --workspace {workspace}")
+    where = "" if workspace == "." else f" -w {shlex.quote(workspace)}"
+    say("Next: " + ", then ".join(f"{step}{where}" for step in next_steps(opened, trained)))
+
+
+def _told(bar: Progress) -> "Callable[[int, int, dict[str, float]], None]":
+    def told(epoch: int, epochs: int, metrics: dict[str, float]) -> None:
+        bar.resize(epochs)
+        bar.update(epoch, _figure(metrics) if metrics else "preparing")
+
+    return told
+
+
+def _measured(metrics: dict[str, Any]) -> str:
+    from edgeops.reports.quality import accuracy, area, false_alarms, share
+
+    if "auc" not in metrics:
+        return f"accuracy {share(accuracy(metrics))}"
+    return f"AUC {share(area(metrics))}, false alarms {share(false_alarms(metrics))}"
 
 
 def _figure(metrics: dict[str, float]) -> str:
@@ -110,10 +124,8 @@ def _reproduce(opened: "Workspace", run: int, form: Format) -> None:
     from edgeops.control.reproduce import reproduce
     from edgeops.core.errors import CheckFailed
 
-    with Progress(f"run {run}", 100) as bar:
-        found = reproduce(
-            opened, run, lambda epoch, epochs, metrics: bar.update(100 * epoch // epochs, _figure(metrics))
-        )
+    with Progress(f"run {run}", 0) as bar:
+        found = reproduce(opened, run, _told(bar))
     document = {"run": run, "same": found.same, "sha256": found.sha256, "expected": found.expected}
     print_facts({**document, "differs": found.differs}, form)
     if not found.same:

@@ -9,7 +9,7 @@ from typing import Any
 
 from edgeops.control.datasets import load_dataset
 from edgeops.control.workspace import Workspace
-from edgeops.data.describe import describe
+from edgeops.data.describe import column_names, describe
 from edgeops.data.diff import compare
 from edgeops.files import write_atomic
 from edgeops.registry.tables import DatasetVersion
@@ -32,22 +32,27 @@ def dataset_difference(workspace: Workspace, before: str, after: str) -> dict[st
 
 def write_dataset_report(workspace: Workspace, text: str, path: Path, per_class: int = _PER_CLASS) -> None:
     """Write the self-contained HTML page of a version."""
+    from edgeops.data.histograms import histograms
     from edgeops.data.samples import samples  # what draws is loaded when something is drawn
     from edgeops.reports.dataset_page import DatasetPage, Shown, render_dataset
+    from edgeops.reports.histograms import Distribution
 
     dataset, row = load_dataset(workspace, text)
     facts = describe(dataset)
+    table = histograms(dataset)  # whose rows have no shape to look at
     shown = [
-        Shown(s.label, s.part, s.name, s.pixels, s.low, s.high) for s in samples(dataset, per_class)
-    ]  # fmt: skip
+        Shown(s.label, s.part, s.name, s.pixels, s.low, s.high)
+        for s in ([] if table else samples(dataset, per_class))
+    ]
     page = DatasetPage(
         title=f"{row.name}@{row.version}",
         sha256=row.sha256,
         facts=_tiles(row, facts),
         balance=facts["class_balance_by_part"],
-        tables=_tables(row, facts, dataset.columns),
+        tables=_tables(row, facts, column_names(dataset)),
         notes=row.notes,
         samples=shown,
+        distributions=[Distribution(h.feature, h.low, h.high, h.labels, h.counts) for h in table],
     )
     write_atomic(path, render_dataset(page, time.time()).encode())
 
@@ -114,4 +119,4 @@ def _tables(
 def _values(counted: dict[str, int] | int) -> str:
     if isinstance(counted, int):
         return "too many to list"
-    return ", ".join(f"{name or '(none)'} {count:,}" for name, count in counted.items())
+    return ", ".join(f"{name or '(none)'} ({count:,})" for name, count in counted.items())

@@ -10,12 +10,14 @@ from typing import Any
 from sqlmodel import col, select
 
 from edgeops.control.workspace import Workspace
+from edgeops.core.errors import NotFoundError, UsageError
 from edgeops.core.topics import check_name
 from edgeops.fleet.enrolment import enroll, write_agent_files
 from edgeops.registry.names import find_device
 from edgeops.registry.tables import DesiredState, DeviceEvent, DeviceModel
 
 EVENTS = 10
+REPLAYED = "inputs.npy"
 
 
 def enroll_device(
@@ -23,9 +25,11 @@ def enroll_device(
 ) -> Path:
     """Enrol a device and write its files; returns the path of ``agent.toml``.
 
-    The files are written inside the transaction: either both exist or neither does.
+    The files are written inside the transaction: either both exist or neither does. Raises ``NotFoundError``
+    for a source that replays a folder that is not there, and ``UsageError``.
     """
     check_name(device_id, "device")
+    source = _anchored(source)
     folder = workspace.device_folder(device_id)
     _, trust = workspace.trust
     with workspace.registry.session() as session:
@@ -37,7 +41,7 @@ def enroll_device(
                 device_id=device_id,
                 broker=workspace.settings.broker,
                 trust=trust,
-                source=_anchored(source),
+                source=source,
                 interval_ms=interval_ms,
             )
         except BaseException:
@@ -77,7 +81,26 @@ def device_facts(workspace: Workspace, device_id: str) -> dict[str, Any]:
 
 
 def _anchored(source: str | None) -> str | None:
-    """A replay folder is given relative to where the command runs; the agent runs elsewhere."""
-    if source is not None and source.startswith("replay:"):
-        return f"replay:{Path(source.removeprefix('replay:')).resolve()}"
-    return source
+    """A replay folder is given relative to where the command runs; the agent runs elsewhere.
+
+    Raises ``NotFoundError`` for a folder that is none to replay, ``UsageError`` for no known form of source.
+    """
+    if source is None or source == "stdin" or source.startswith("mqtt://"):
+        return source
+    form, colon, rest = source.partition(":")
+    if form == "replay" and colon:
+        folder = Path(rest).resolve()
+        if not (folder / REPLAYED).is_file():
+            raise NotFoundError(
+                f"no replay folder at {rest}: it holds no {REPLAYED}",
+                fix=f"edgeops data export DATASET {rest or 'FOLDER'} makes one",
+                source=source,
+            )
+        return f"replay:{folder}"
+    if colon and rest.isidentifier() and all(part.isidentifier() for part in form.split(".")):
+        return source  # a callable, which only the device need have
+    raise UsageError(
+        f"--source {source!r} is no source of inputs",
+        fix="write replay:FOLDER, stdin, mqtt://host:port/topic or module:callable",
+        source=source,
+    )

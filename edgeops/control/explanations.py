@@ -65,10 +65,14 @@ def explain_model(
     """Permutation importance of ``model`` or ``model@version``, and ``items`` test items explained.
 
     Half of them are wrong answers where there are as many. ``progress`` is told how many regions of how many
-    are done. Raises ``NotFoundError`` for a model, dataset or weights that are not there, ``UsageError`` for a version
-    without its float weights, or whose own architecture is not what it was.
+    are done, of none when all that can be checked before has been. Raises ``NotFoundError`` for a model, dataset
+    or weights that are not there, ``UsageError`` for a version without its float weights, or whose own
+    architecture is not what it was.
     """
     opened = _open(workspace, model)
+    regions = regions_of(opened.layout)
+    if progress is not None:
+        progress(0, len(regions))
     answers = opened.in_float.score(opened.data.inputs[opened.rows]).scores
     predicted = answers.argmax(axis=1)
     chosen = choose(predicted, opened.targets, answers.max(axis=1), items, seed)
@@ -78,7 +82,6 @@ def explain_model(
     def quality(inputs: Float32) -> float:
         return _quality(opened, inputs, y)
 
-    regions = regions_of(opened.layout)
     lost = permutation_importance(quality, x, regions, seed, REPEATS, progress)
     return Explanation(
         model=f"{opened.version.model}@{opened.version.version}",

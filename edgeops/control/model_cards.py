@@ -14,7 +14,7 @@ from edgeops.reports.model_card import ModelCard, Size
 from edgeops.reports.model_card_page import render_html, render_markdown
 
 FOLDER = "cards"
-_OF_RECORD = ("holdout", "architecture", "parameters", "settings", "notes", "environment")
+_OF_RECORD = ("holdout", "architecture", "parameters", "settings", "parts", "notes", "environment")
 
 
 def write_cards(workspace: Workspace, model: str) -> tuple[Path, Path]:

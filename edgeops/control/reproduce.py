@@ -13,7 +13,7 @@ from edgeops.control.runs import find_run, version_of
 from edgeops.control.workspace import Workspace
 from edgeops.registry.tables import DatasetVersion
 from edgeops.training.fit import Progress
-from edgeops.training.pipeline import train
+from edgeops.training.pipeline import check, train
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Reproduced:
 
 
 def reproduce(workspace: Workspace, run_id: int, progress: Progress | None = None) -> Reproduced:
-    """Train a run again from its record; nothing is registered.
+    """Train a run again from its record; nothing is registered. ``progress`` is as of ``train_and_register``.
 
     Raises ``NotFoundError`` for a run or dataset that is not there, ``UsageError`` for a run that was
     recorded without its recipe, ``ConfigError`` where the code of the recipe's own architecture is gone.
@@ -42,6 +42,9 @@ def reproduce(workspace: Workspace, run_id: int, progress: Progress | None = Non
         expected = version_of(session, run).artifact_sha256
     recipe = recorded_recipe(run)
     dataset, _ = load_dataset(workspace, f"{row.name}@{row.version}")
+    check(recipe, dataset)
+    if progress is not None:
+        progress(0, recipe.training.epochs, {})
     sha256 = hashlib.sha256(train(recipe, dataset, run.seed, progress).tflite).hexdigest()
     before: Mapping[str, str] = run.record["environment"]
     now = environment(Path(run.recipe).parent)

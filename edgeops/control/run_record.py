@@ -43,6 +43,7 @@ def record_of(recipe: Recipe, result: TrainingResult, weights_sha256: str) -> di
         "architecture": recipe.architecture.kind,
         "task": recipe.task,
         "settings": settings_of(recipe),
+        "parts": {part: dict(counts) for part, counts in result.parts.items()},
         "curves": [dict(figures) for figures in result.curves],
         "notes": dict(result.notes),
         "calibration": _calibration(result),

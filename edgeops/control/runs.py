@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from sqlmodel import Session, col, select
@@ -9,6 +10,9 @@ from sqlmodel import Session, col, select
 from edgeops.control.workspace import Workspace
 from edgeops.core.errors import NotFoundError
 from edgeops.registry.tables import DatasetVersion, ModelVersion, Run
+from edgeops.training.architectures.catalogue import ARCHITECTURES
+from edgeops.training.recipe.keys import AUGMENTATION, DISTILLATION, PRUNING, SECTIONS
+from edgeops.training.schema import Key
 
 # long, and said in another way
 _NOT_SHOWN = ("recipe_text", "calibration", "anomalies")
@@ -31,15 +35,49 @@ def run_facts(workspace: Workspace, run_id: int) -> dict[str, Any]:
 
 
 def compare_runs(workspace: Workspace, first: int, second: int) -> list[dict[str, Any]]:
-    """What differs between two runs, one row a fact: name, and its value in each."""
+    """What differs between two runs, one row a fact: name, and its value in each.
+
+    What was measured is among it even where it is the same, and comes first; a list of steps is one fact.
+    Nothing where the runs do not differ.
+    """
     with workspace.registry.reading() as session:
-        both = [flat(_comparable(session, find_run(session, number))) for number in (first, second)]
-    names = sorted(both[0].keys() | both[1].keys())
+        both = [
+            flat(_comparable(session, find_run(session, number)), lists=False) for number in (first, second)
+        ]
+    names = sorted(both[0].keys() | both[1].keys(), key=lambda name: (not _measured(name), name))
+    differ = {name for name in names if both[0].get(name) != both[1].get(name)}
     return [
         {"what": name, f"run_{first}": both[0].get(name), f"run_{second}": both[1].get(name)}
         for name in names
-        if both[0].get(name) != both[1].get(name)
+        if name in differ or (differ and _measured(name))
     ]
+
+
+def changed_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a run's record that are not at a recipe's default, by dotted names."""
+    built_in = ARCHITECTURES.get(str(settings.get("architecture", {}).get("kind")))
+    keys: dict[str, Key] = {
+        **{
+            f"{section}.{name}": key
+            for section, inner in SECTIONS.items()
+            if section != "recipe"
+            for name, key in inner.items()
+        },
+        "task": SECTIONS["recipe"]["task"],
+        **{f"training.augmentation.{name}": key for name, key in AUGMENTATION.items()},
+        **{f"training.pruning.{name}": key for name, key in PRUNING.items()},
+        **{f"training.distillation.{name}": key for name, key in DISTILLATION.items()},
+        **{f"architecture.{name}": key for name, key in (built_in.parameters if built_in else {}).items()},
+    }
+    return {
+        name: value
+        for name, value in flat(dict(settings), lists=False).items()
+        if name not in keys or value != keys[name].default
+    }
+
+
+def _measured(name: str) -> bool:
+    return name.startswith("metrics.")
 
 
 def find_run(session: Session, run_id: int) -> Run:
@@ -83,13 +121,13 @@ def _comparable(session: Session, run: Run) -> dict[str, Any]:
     return {**row, "metrics": metrics, **{key: run.record.get(key) for key in _COMPARED}}
 
 
-def flat(value: Any, name: str = "") -> dict[str, Any]:
-    """Nested values by dotted names: ``preprocessing.steps.0.factor``."""
-    if isinstance(value, list) and any(isinstance(inner, dict) for inner in value):
+def flat(value: Any, name: str = "", *, lists: bool = True) -> dict[str, Any]:
+    """Nested values by dotted names: ``preprocessing.steps.0.factor``, or the steps whole without ``lists``."""
+    if lists and isinstance(value, list) and any(isinstance(inner, dict) for inner in value):
         value = dict(enumerate(value))
     if not isinstance(value, dict):
         return {name: value}
     found: dict[str, Any] = {}
     for key, inner in value.items():
-        found.update(flat(inner, f"{name}.{key}" if name else str(key)))
+        found.update(flat(inner, f"{name}.{key}" if name else str(key), lists=lists))
     return found

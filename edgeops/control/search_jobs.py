@@ -169,7 +169,9 @@ def run(search: Search, trials: int, workers: Workers, told: Told) -> Outcome:
 
 
 def look(search: Search) -> Outcome:
-    """What is found already; raises as ``open_search`` does."""
+    """What is found already, nothing where the search has not begun; raises as ``open_search`` does."""
+    if not search.path.exists():
+        return Outcome(search, ())
     with open_search(search.path, search.identity, search.job.space, search.job.seed) as file:
         return Outcome(search, tuple(file.trials))
 

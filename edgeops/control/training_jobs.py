@@ -6,8 +6,9 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any
 
-from sqlmodel import Session, func, select
+from sqlmodel import Session, col, func, select
 
 from edgeops.control.datasets import load_dataset
 from edgeops.control.fit_reports import fit_report
@@ -24,21 +25,27 @@ from edgeops.targets.catalogue import find_target
 from edgeops.training.fit import Progress
 from edgeops.training.gates import FitFinding, Gate
 from edgeops.training.package import build_package
-from edgeops.training.pipeline import TrainingResult, train
+from edgeops.training.pipeline import TrainingResult, check, train
 from edgeops.training.recipe import Recipe, load_recipe
 from edgeops.training.recipe.load import with_holdout
+from edgeops.training.recipe.wrong import wrong
 from edgeops.training.weights import to_bytes
 
+_OF_RETRAINS = ("beats_old_on_captured", "no_worse_on_test")
 NO_HOLDOUT: Mapping[str, tuple[str, ...]] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
 class Trained:
-    """What ``edgeops train`` tells; plain data in ``as_dict``."""
+    """What ``edgeops train`` tells; plain data in ``as_dict``.
+
+    ``same_as`` names the first version of the model that has the same bytes, where there was one.
+    """
 
     version: ModelVersion
     run: Run
     dataset: DatasetVersion
+    same_as: str | None = None
 
     def as_dict(self) -> dict[str, object]:
         """The document of ``edgeops train --json``."""
@@ -55,6 +62,7 @@ class Trained:
             },
             "metrics": self.run.metrics,
             "artifact": {"sha256": self.version.artifact_sha256, "bytes": self.version.artifact_bytes},
+            "same_as": self.same_as,
             "manifest": self.version.manifest_sha256,
             "gates": self.run.gates,
             "seconds": round(self.run.seconds, 2),
@@ -71,15 +79,21 @@ def train_and_register(
 ) -> Trained:
     """Train a recipe and register the result, as ``rejected`` when a gate said no.
 
-    ``holdout`` (slice to values) replaces what the recipe holds out. Nothing is registered before everything
-    is measured, packaged and stored. Raises ``NotFoundError`` with the recipe's hint where there is no data.
+    ``holdout`` (slice to values) replaces what the recipe holds out; such a version is registered as
+    ``evaluation``, and not for devices. ``progress`` is told of epoch 0 when all that can be checked before has
+    been. Nothing is registered before everything is measured, packaged and stored. Raises ``NotFoundError`` with
+    the recipe's hint where there is no data.
     """
-    recipe = with_holdout(load_recipe(recipe_path(workspace, recipe_text)), holdout)
+    own = load_recipe(recipe_path(workspace, recipe_text))
+    recipe = with_holdout(own, holdout)
     dataset, row = dataset_of(workspace, recipe, dataset_text)
-    for target in recipe.targets.names:
-        find_target(target)  # a name that is not known is found out before the training, not after it
+    check_targets(recipe)
+    check(recipe, dataset)
+    if progress is not None:
+        progress(0, recipe.training.epochs, {})
     result = train(recipe, dataset, seed, progress, fit_check)
-    return register(workspace, recipe, row, result, result.gates)
+    for_devices = recipe.digest == own.digest
+    return register(workspace, recipe, row, result, result.gates, for_devices=for_devices)
 
 
 def register(
@@ -91,19 +105,27 @@ def register(
     *,
     parent_id: int | None = None,
     retrain_id: int | None = None,
+    for_devices: bool = True,
 ) -> Trained:
     """Package, sign, store and register a training result as the next version of the recipe's model.
 
-    Its float weights go into the blob store, and its card into ``cards/`` of the workspace. Raises
-    ``StorageError`` when the disk is full: then nothing is registered, or, as it says, all but the card.
+    One that a gate rejected, or that is not ``for_devices``, is not packaged and signed. Its float weights go
+    into the blob store, and its card into ``cards/`` of the workspace. Raises ``StorageError`` when the
+    disk is full: then nothing is registered, or, as it says, all but the card.
     """
     passed = all(gate.passed for gate in gates)
+    state = ("registered" if for_devices else "evaluation") if passed else "rejected"
     # what takes time comes before the transaction, for which everybody else who writes waits
     record = record_of(recipe, result, workspace.blobs.put(to_bytes(result.fitted.model)))
     artifact = workspace.blobs.put(result.tflite)
     with workspace.registry.session() as session:
         number = _next_version(session, recipe.name)
-        manifest = _package(workspace, recipe, result, number) if passed else None
+        same = session.exec(
+            select(ModelVersion.version)
+            .where(ModelVersion.model == recipe.name, ModelVersion.artifact_sha256 == artifact)
+            .order_by(col(ModelVersion.version))
+        ).first()
+        manifest = _package(workspace, recipe, result, number) if state == "registered" else None
         run = Run(
             recipe=str(recipe.path),
             recipe_digest=recipe.digest,
@@ -122,7 +144,7 @@ def register(
         version = ModelVersion(
             model=recipe.name,
             version=number,
-            state="registered" if passed else "rejected",
+            state=state,
             run_id=run.id or 0,
             parent_id=parent_id,
             artifact_sha256=artifact,
@@ -139,7 +161,7 @@ def register(
             f"{name} is {version.state}, but it has no card yet: {error.message}",
             fix=f"free disk space, then edgeops model card {name} --out card.html",
         ) from error
-    return Trained(version, run, dataset)
+    return Trained(version, run, dataset, None if same is None else f"{recipe.name}@{same}")
 
 
 def dataset_of(workspace: Workspace, recipe: Recipe, text: str | None) -> tuple[Dataset, DatasetVersion]:
@@ -154,6 +176,21 @@ def dataset_of(workspace: Workspace, recipe: Recipe, text: str | None) -> tuple[
             fix=f"edgeops data add PATH --name {recipe.data.name} --kind {recipe.data.kind}",
             name=recipe.data.name,
         ) from error
+
+
+def check_targets(recipe: Recipe) -> None:
+    """Raise ``ConfigError`` for a target that nobody knows: before the training, not after it."""
+    for target in recipe.targets.names:
+        try:
+            find_target(target)
+        except NotFoundError as error:
+            raise wrong(
+                recipe,
+                "targets.names",
+                error.message,
+                fix=f"correct 'targets.names' in {recipe.path}; edgeops target list shows all",
+                value=target,
+            ) from error
 
 
 def fit_check(tflite: bytes, target: str) -> FitFinding:
@@ -179,12 +216,30 @@ def require_gates(trained: Trained) -> None:
     """Raise ``GateFailed`` naming what failed, when something did."""
     failed = [gate for gate in trained.run.gates if not gate["passed"]]
     if failed:
-        words = "; ".join(f"{g['name']}: {g['value']:.4g} against {g['limit']:.4g}" for g in failed)
         raise GateFailed(
-            f"{trained.version.model}@{trained.version.version} is rejected: {words}",
-            fix="improve data or recipe, or set the limit under [gates] that you can stand for",
+            f"{trained.version.model}@{trained.version.version} is rejected: "
+            + "; ".join(_refusal(gate) for gate in failed),
+            fix="; ".join(dict.fromkeys(_remedy(gate["name"], trained.run.recipe) for gate in failed)),
             gates=failed,
         )
+
+
+def _refusal(gate: Mapping[str, Any]) -> str:
+    name = gate["name"]
+    if name.startswith("fits_"):
+        return f"it does not fit {name.removeprefix('fits_')}: {gate['note'] or 'too large'}"
+    return f"{name}: {gate['value']:.4g} against {gate['limit']:.4g}"
+
+
+def _remedy(name: str, recipe: str) -> str:
+    if name.startswith("fits_"):
+        target = name.removeprefix("fits_")
+        return f"edgeops search {recipe} --target {target} finds a smaller model, or name a larger part under [targets]"
+    if name == "no_leakage":
+        return "add the data with --group, so that what belongs together is not on both sides of the split"
+    if name in _OF_RETRAINS:
+        return "capture and label more samples"
+    return "improve data or recipe, or set the limit under [gates] that you can stand for"
 
 
 def _next_version(session: Session, model: str) -> int:

@@ -76,9 +76,15 @@ def check_name(text: str, what: str) -> str:
         raise UsageError(
             f"{what} {text!r} is not a name: 1 to 64 letters, digits, '_', '.' or '-', "
             "beginning with a letter or digit",
+            fix=f"such as {_like_name(text)}",
             value=text,
         )
     return text
+
+
+def _like_name(text: str) -> str:
+    """The nearest name to a text that is none."""
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", text).lstrip("_.-")[:64].rstrip("-") or "cam-01"
 
 
 def trust(fleet: str) -> str:

@@ -54,7 +54,7 @@ class Dataset:
     ``groups`` (empty or N) says what must not stand on both sides of a split, such as a speaker; an item
     whose group is ``""`` stands for itself. ``slices`` maps each column of metadata to its N values,
     ``files`` (empty or N) says where an item came from. ``sample_rate_hz`` is that of all items; 0: none.
-    ``columns`` names the values of a table's row; empty: they have no names.
+    ``columns`` names the values of a table's row, or the channels of recordings; empty: they have no names.
     """
 
     name: str

@@ -18,6 +18,7 @@ from edgeops.data.splitting import Part
 MOST_VALUES = 50
 _BLOCK_BYTES = 1 << 24
 _FAR = 0.05
+_COLOURS = ("red", "green", "blue")
 _PERCENTILES = {"minimum": 0, "median": 50, "maximum": 100}
 
 
@@ -55,7 +56,9 @@ def describe(dataset: Dataset) -> dict[str, Any]:
 
 
 def remarks(index: Index, shares: Mapping[Part, float]) -> list[str]:
-    """What a person should know about a split: parts far from their shares, classes that a part lacks."""
+    """What a person should know about a split: parts that are empty or far from their shares, classes that
+    a part lacks.
+    """
     said = []
     wanted = [part for part in shares if shares[part] > 0]
     sizes = {part: int((index.parts == part).sum()) for part in Part}
@@ -65,12 +68,26 @@ def remarks(index: Index, shares: Mapping[Part, float]) -> list[str]:
         asked = "/".join(f"{100 * shares[part]:.0f}" for part in shares)
         number = len(set(index.groups) - {""})
         said.append(f"{number:,} groups make parts of {found} percent instead of {asked}")
+    empty = [part.label for part in wanted if not sizes[part]]
+    if empty and not index.groups:
+        most = int(np.bincount(index.targets).max())
+        said.append(
+            f"warning: nothing is in {' and '.join(empty)}: {len(wanted)} parts need as many items of a class, "
+            f"and none has more than {most}; add more before training"
+        )
     for target, label in enumerate(index.labels):
         mine = index.parts[index.targets == target]
         lacking = [part.label for part in wanted if sizes[part] and not (mine == part).any()]
         if lacking and len(mine):
             said.append(f"{label!r} ({counted(len(mine), 'item')}) is not in {', '.join(lacking)}")
     return said
+
+
+def column_names(dataset: Dataset) -> tuple[str, ...]:
+    """The names of channels or features, or empty: those of the source, and of an image its colours."""
+    if dataset.kind == "image" and len(dataset.item_shape) == 3 and dataset.item_shape[-1] == len(_COLOURS):
+        return _COLOURS
+    return dataset.columns
 
 
 def _counted(values: tuple[str, ...]) -> dict[str, int] | int:
@@ -110,8 +127,14 @@ def _ranges(dataset: Dataset) -> dict[str, Any]:
         "mean": float(total.sum() / (count * columns)),
     }
     if columns > 1:
+        names = column_names(dataset)
         facts["by_column"] = [
-            {"minimum": float(a), "maximum": float(b), "mean": float(s / count)}
-            for a, b, s in zip(low, high, total, strict=True)
+            {
+                **({"name": name} if name else {}),
+                "minimum": float(a),
+                "maximum": float(b),
+                "mean": float(s / count),
+            }
+            for name, a, b, s in zip(names or [""] * columns, low, high, total, strict=True)
         ]
     return facts

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,12 +13,23 @@ import numpy as np
 from edgeops.core.errors import DataError
 from edgeops.data.dataset import Dataset
 from edgeops.data.items import CONFLICTING, DUPLICATE, MAX_QUARANTINED_SHARE, NOT_FINITE, item_digest
-from edgeops.data.readers.entry import HARMLESS, Item, Reader, SetAside, counted
+from edgeops.data.readers.entry import (
+    DECIMAL_COMMA,
+    HARMLESS,
+    NO_CLASS,
+    OTHER_CHANNELS,
+    Item,
+    Reader,
+    SetAside,
+    counted,
+)
 from edgeops.data.splitting import SHARES, Part
 from edgeops.data.spool import Spool
 
 Progress = Callable[[int, int], None]
 RAGGED = ("audio", "series")  # kinds whose items differ in length
+_FEWEST_NUMBERS = 10  # as labels, and how seldom each must come, to be values rather than names
+_PER_CLASS = 3
 _NO_VALUES = np.zeros(0, np.uint8)
 
 
@@ -158,10 +171,62 @@ def refuse_if_too_many(found: Gathered, terms: Terms, name: str) -> None:
     allowed = f"at most {terms.max_quarantined:.0%} may be" if found.lines else "none is left"
     raise DataError(
         f"{name}: {len(bad):,} of {max(found.total, len(bad)):,} items are unusable ({why}{more}); {allowed}",
-        fix=f"look at {bad[0].file!r} first ({bad[0].reason}), or allow more with --max-quarantined",
+        fix=_way_out(bad, counts.most_common(1)[0][0]) + _MORE_ALLOWED * bool(found.lines),
         quarantined=[[entry.file, entry.reason] for entry in bad],
         total=found.total,
     )
+
+
+_MORE_ALLOWED = ", or allow more with --max-quarantined PERCENT"
+_WRONG_SUFFIX = re.compile(r"not an? .* file \((\.\S+|no suffix)\)")
+
+
+def _way_out(bad: Sequence[SetAside], most: str) -> str:
+    """What mends the most frequent reason."""
+    first = next(entry for entry in bad if _kind_of_reason(entry.reason) == most)
+    if NO_CLASS in first.reason:
+        return (
+            "make a folder for each class and put its files there, or say where names have the label: --pattern "
+            "'{label}_{n}' for names such as cat_1"
+        )
+    if _WRONG_SUFFIX.fullmatch(first.reason):
+        return (
+            "give the --kind of these files (image, audio, series or table), or leave it out: it is guessed"
+        )
+    if first.reason.startswith(DECIMAL_COMMA):
+        return (
+            "write numbers with a decimal point; a column that is no number but a name is given with --slice "
+            "or --label"
+        )
+    if first.reason.startswith(OTHER_CHANNELS):
+        return "bring all recordings to the same channels, or add the others under another name"
+    return f"look at {first.file!r} first ({first.reason})"
+
+
+def refuse_numbers_as_labels(found: Gathered, base: Dataset | None, name: str) -> None:
+    """Stop where what should be classes are numbers that hardly ever come twice: a model would predict them."""
+    known = set(base.labels) if base is not None else set()
+    came = [line.item.label for line in found.lines.values() if line.item.label not in known]
+    labels = set(came)
+    if (
+        len(labels) < _FEWEST_NUMBERS
+        or len(came) >= _PER_CLASS * len(labels)
+        or not all(map(_number, labels))
+    ):
+        return
+    raise DataError(
+        f"{name}: the label has {len(labels):,} different numbers in {len(came):,} items; models tell classes "
+        "apart, they do not predict numbers (no regression)",
+        fix="make classes of the numbers, such as low, medium and high, or name another column with --label",
+        labels=len(labels),
+    )
+
+
+def _number(label: str) -> bool:
+    try:
+        return math.isfinite(float(label))
+    except ValueError:
+        return False
 
 
 def _kind_of_reason(reason: str) -> str:

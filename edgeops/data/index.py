@@ -27,7 +27,7 @@ class Index:
 
     ``item_shape`` begins with -1 where items differ in length; ``lengths`` (N,) int64 then says how long each
     is, and is empty otherwise. ``groups``, ``files`` and each column of ``slices`` are empty or N long.
-    ``columns`` names the values of a table's row, or is empty.
+    ``columns`` names the values of a table's row or the channels of recordings, or is empty.
     """
 
     name: str
@@ -105,8 +105,8 @@ def check_fields(it: Any, count: int, dtype: str) -> None:
     lengths |= {len(column) for column in (it.groups, it.files, *it.slices.values()) if len(column)}
     if lengths == {0} or len(lengths) != 1:
         raise DataError(f"dataset {it.name} is empty or its arrays differ in length: {sorted(lengths)}")
-    if it.columns and len(it.columns) != it.item_shape[0]:
-        raise DataError(f"dataset {it.name} names {len(it.columns)} columns of {it.item_shape[0]}")
+    if it.columns and len(it.columns) != it.item_shape[-1]:
+        raise DataError(f"dataset {it.name} names {len(it.columns)} columns of {it.item_shape[-1]}")
     if dtype not in DTYPES:
         raise DataError(f"dataset {it.name} has inputs of {dtype}, not {', '.join(DTYPES)}")
     if it.targets.min() < 0 or it.targets.max() >= len(it.labels):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from edgeops.data.gather import (
     Terms,
     gather,
     refuse_if_too_many,
+    refuse_numbers_as_labels,
     set_aside_repetitions,
 )
 from edgeops.data.index import Index
@@ -64,10 +66,11 @@ def ingest(
     terms = terms or Terms()
     if base is not None:
         _refuse_other_kind(reader, base, terms)
-    with Spool(folder.parent) as spool:
+    with _none_left_empty(folder.parent), Spool(folder.parent) as spool:
         found = gather(reader, spool, aside, progress)
         set_aside_repetitions(found, base, terms)
         refuse_if_too_many(found, terms, name)
+        refuse_numbers_as_labels(found, base, name)
         if base is not None:
             _refuse_other_values(reader, found, base)
         known = set(base.index.digests) if base is not None else set()
@@ -80,6 +83,18 @@ def ingest(
             return Ingested(None, *told)
         write_version(index, _values(index, found, spool, base), folder)
         return Ingested(index, *told)
+
+
+@contextmanager
+def _none_left_empty(folder: Path) -> Iterator[None]:
+    """A folder for versions that is made meanwhile goes again where none was written."""
+    there = folder.exists()
+    try:
+        yield
+    finally:
+        if not there:
+            with suppress(OSError):  # not empty: there are versions
+                folder.rmdir()
 
 
 def _refuse_other_kind(reader: Reader, base: Dataset, terms: Terms) -> None:
@@ -117,11 +132,15 @@ def _refuse_other_values(reader: Reader, found: Gathered, base: Dataset) -> None
         )
     if reader.sample_rate_hz != base.sample_rate_hz:
         raise DataError(
-            f"{described} has {base.sample_rate_hz:g} Hz, the new items {reader.sample_rate_hz:g} Hz",
+            f"{described} has {_rated(base.sample_rate_hz)}, the new items {_rated(reader.sample_rate_hz)}",
             fix=f"resample them: --sample-rate {base.sample_rate_hz:g}"
             if base.sample_rate_hz
             else "add them under another name",
         )
+
+
+def _rated(rate_hz: float) -> str:
+    return f"{rate_hz:g} Hz" if rate_hz else "no sample rate"
 
 
 def _plain(shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -78,7 +78,12 @@ def measured_accuracy(correct: int, n: int) -> Estimate:
     """
     if n < 1 or not 0 <= correct <= n:
         raise ValueError(f"{correct} correct of {n} predictions is not a measurement")
-    share, z2 = correct / n, _Z * _Z
+    return share_of(correct / n, n)
+
+
+def share_of(share: float, n: float) -> Estimate:
+    """A share in 0..1 with Wilson's interval, measured on ``n`` > 0 independent items, which may be a fraction."""
+    z2 = _Z * _Z
     centre = (share + z2 / (2 * n)) / (1 + z2 / n)
     margin = _Z * math.sqrt(share * (1 - share) / n + z2 / (4 * n * n)) / (1 + z2 / n)
     return Estimate(share, max(0.0, min(share, centre - margin)), min(1.0, max(share, centre + margin)))

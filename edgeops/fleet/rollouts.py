@@ -46,6 +46,11 @@ def start_rollout(
 
     Raises ``CheckFailed`` for a version that a gate rejected, ``NotFoundError`` when no device is selected.
     """
+    if version.state == "evaluation":
+        raise CheckFailed(
+            f"{version.model}@{version.version} was trained with --holdout, to be measured; it is not rolled out",
+            fix="train it without --holdout, then roll that version out",
+        )
     if version.state != "registered" or version.manifest_sha256 is None:
         raise CheckFailed(
             f"{version.model}@{version.version} is {version.state}; only registered versions are rolled out",

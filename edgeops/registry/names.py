@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from sqlmodel import Session, select
+import difflib
+from collections.abc import Iterable, Sequence
+
+from sqlmodel import Session, col, select
 
 from edgeops.core.errors import NotFoundError, UsageError
 from edgeops.registry.tables import DatasetVersion, Device, ModelVersion
+
+_SHOWN = 8
 
 
 def split_version(text: str) -> tuple[str, int | None]:
@@ -14,8 +19,30 @@ def split_version(text: str) -> tuple[str, int | None]:
     if not at:
         return name, None
     if not version.isdecimal():
-        raise UsageError(f"{text!r}: the version after '@' must be a number", value=text)
+        raise UsageError(
+            f"{text!r}: the version after '@' must be a number",
+            fix=f"{name}, or such as {name}@1",
+            value=text,
+        )
     return name, int(version)
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The known name that ``name`` is most likely a slip for; empty where none is near."""
+    return next(iter(difflib.get_close_matches(name, sorted(set(known)), 1)), "")
+
+
+def _unknown(noun: str, text: str, known: Sequence[tuple[str, int]], fix: str) -> NotFoundError:
+    """Says which versions a known name has, and which name is near an unknown one."""
+    name, _, _ = text.partition("@")
+    versions = sorted(version for there, version in known if there == name)
+    if versions:
+        shown = ", ".join(f"{name}@{version}" for version in versions[-_SHOWN:])
+        return NotFoundError(f"no {noun} {text!r}: there is {shown}", fix=fix, name=text)
+    near = nearest(name, (there for there, _ in known))
+    return NotFoundError(
+        f"no {noun} {text!r}{f': did you mean {near!r}?' if near else ''}", fix=fix, name=text
+    )
 
 
 def find_dataset(session: Session, text: str) -> DatasetVersion:
@@ -26,22 +53,36 @@ def find_dataset(session: Session, text: str) -> DatasetVersion:
         query = query.where(DatasetVersion.version == version)
     found = session.exec(query.order_by(DatasetVersion.version.desc())).first()  # type: ignore[attr-defined]
     if found is None:
-        raise NotFoundError(f"no dataset {text!r}", fix="edgeops data list shows what there is", name=text)
+        known: list[tuple[str, int]] = [*session.exec(select(DatasetVersion.name, DatasetVersion.version))]
+        raise _unknown("dataset", text, known, "edgeops data list shows what there is")
     return found
 
 
 def find_model(session: Session, text: str, *, registered: bool = False) -> ModelVersion:
-    """A model version, the latest one without ``@``; ``registered`` leaves rejected ones out."""
+    """A model version; without ``@`` the newest registered one.
+
+    Where none is registered it is the newest there is, unless only ``registered`` ones will do. Raises
+    ``NotFoundError``, naming the versions that there are.
+    """
     name, version = split_version(text)
-    query = select(ModelVersion).where(ModelVersion.model == name)
+    rows = session.exec(
+        select(ModelVersion).where(ModelVersion.model == name).order_by(col(ModelVersion.version).desc())
+    ).all()
     if version is not None:
-        query = query.where(ModelVersion.version == version)
-    elif registered:
-        query = query.where(ModelVersion.state == "registered")
-    found = session.exec(query.order_by(ModelVersion.version.desc())).first()  # type: ignore[attr-defined]
-    if found is None:
-        raise NotFoundError(f"no model {text!r}", fix="edgeops model list shows what there is", name=text)
-    return found
+        fitting = [row for row in rows if row.version == version]
+    else:
+        fitting = [row for row in rows if row.state == "registered"] or ([] if registered else list(rows))
+    if fitting:
+        return fitting[0]
+    if version is None and rows:
+        there = ", ".join(f"{row.model}@{row.version} ({row.state})" for row in rows[:_SHOWN])
+        raise NotFoundError(
+            f"no version of {text!r} is registered: there is {there}",
+            fix=f"edgeops model show {name}@{rows[0].version} says why",
+            name=text,
+        )
+    known: list[tuple[str, int]] = [*session.exec(select(ModelVersion.model, ModelVersion.version))]
+    raise _unknown("model", text, known, "edgeops model list shows what there is")
 
 
 def find_device(session: Session, device_id: str) -> Device:

@@ -63,7 +63,9 @@ class Run(SQLModel, table=True):
 
 
 class ModelVersion(SQLModel, table=True):
-    """A trained, judged and packaged model; ``state`` is ``registered`` or ``rejected``."""
+    """A trained and judged model; ``state`` is ``registered`` (then it is packaged), ``rejected``, or
+    ``evaluation``: trained to be measured on what was held out, and not for devices.
+    """
 
     __tablename__ = "model_version"
     __table_args__ = (UniqueConstraint("model", "version"),)

@@ -15,6 +15,8 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
+from edgeops.reports.histograms import Distribution, distribution
+
 _WIDTH, _HEIGHT = 240, 72
 _DASHES = ("", "5 3", "2 3", "8 3 2 3", "1 2", "9 5")  # channels differ without colour, too
 
@@ -42,6 +44,7 @@ class DatasetPage:
     tables: Sequence[tuple[str, Sequence[str], Sequence[Sequence[str]]]]
     notes: Sequence[str]
     samples: Sequence[Shown]
+    distributions: Sequence[Distribution] = ()
 
 
 def render_dataset(page: DatasetPage, generated_at: float) -> str:
@@ -69,6 +72,7 @@ def render_dataset(page: DatasetPage, generated_at: float) -> str:
         at=datetime.fromtimestamp(generated_at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC"),
         drawn=drawn,
         bars=balance_bars(page.balance),
+        histograms=[(shown.feature, distribution(shown)) for shown in page.distributions],
         waves=any(sample.pixels is None for sample in page.samples),
     )
 

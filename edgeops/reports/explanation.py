@@ -22,6 +22,7 @@ from edgeops.reports.attribution_pictures import (
 
 Float32 = NDArray[np.float32]
 MOST_BARS = 24
+_SHOWN_FROM = 0.0005
 _NAMED = 3  # regions that are named beside an item
 _LONGEST = 18  # letters of a label over a picture
 
@@ -140,6 +141,10 @@ class Explanation:
     def largest(self) -> list[Loss]:
         """The losses, the largest first."""
         return sorted(self.losses, key=lambda loss: -loss.lost)
+
+    def that_matter(self) -> list[Loss]:
+        """The losses that three decimals show, the largest first."""
+        return [loss for loss in self.largest() if loss.lost >= _SHOWN_FROM]
 
     def as_dict(self) -> dict[str, Any]:
         """The document of ``edgeops model explain --json``."""

@@ -7,11 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from edgeops.reports.figures import Figure, measured
+from edgeops.reports.figures import Figure
+from edgeops.reports.quality import accuracy, area, false_alarms, inputs_of, recall, scarce, share_figure
 
 FEW_ITEMS = 20
 _MOST_NAMED = 12
-_Z = 1.959964  # of a 95% interval
+_MANY_ALARMS = 2  # times as many as the threshold was set for
+_NO_LIMIT = 2**31 - 1  # what older runs recorded for a size without one
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,18 +63,31 @@ class ModelCard:
         """Whether a gate said no."""
         return self.state == "rejected"
 
+    @property
+    def for_evaluation(self) -> bool:
+        """Whether it was trained to be measured on what was held out on the command line, and not for devices."""
+        return self.state == "evaluation"
+
+    @property
+    def tested(self) -> Mapping[str, int]:
+        """How many ``inputs``, ``items`` and ``groups`` the test part has."""
+        n = self.metrics["int8"]["n"]
+        return self.run.get("parts", {}).get("test", {"inputs": n, "items": n})
+
+    @property
+    def tested_on(self) -> str:
+        """``9,763 windows of 17 recordings``, or as many items where an older run does not say of what."""
+        if "parts" not in self.run:
+            return f"{self.tested['inputs']:,} test items"
+        return f"{inputs_of(self.tested, self.dataset['kind'])} of the test part"
+
     def accuracy(self, kind: str = "int8") -> Figure:
         """Accuracy on the test part with its 95% interval, of the ``int8`` or the ``float`` model."""
-        metrics = self.metrics[kind]
-        return measured(round(metrics["accuracy"] * metrics["n"]), metrics["n"])
+        return accuracy(self.metrics[kind])
 
     def auc(self, kind: str = "int8") -> Figure:
         """Area under the ROC curve with its 95% interval."""
-        metrics = self.metrics[kind]
-        normal, anomalous = (sum(row) for row in metrics["confusion"])
-        area = float(metrics["auc"])
-        low, high = _area_interval(area, normal, anomalous)
-        return Figure(area, low, high, "measured", normal + anomalous)
+        return area(self.metrics[kind])
 
     @property
     def calibration_error(self) -> float | None:
@@ -95,7 +110,7 @@ class ModelCard:
                 {
                     "class": label,
                     "items": n,
-                    "recall": measured(counts[index], n),
+                    "recall": recall(self.metrics["int8"], index),
                     "mistaken_for": f"{self.labels[-other]} ({most})" if most else "",
                 }
             )
@@ -107,7 +122,7 @@ class ModelCard:
             {
                 "slice": f"{entry['name']} = {entry['value']}",
                 "items": entry["n"],
-                "accuracy": measured(round(entry["accuracy"] * entry["n"]), entry["n"]),
+                "accuracy": share_figure(entry["accuracy"], entry["n"], entry.get("effective_n")),
             }
             for entry in self.metrics["int8"].get("slices", [])
         ]
@@ -118,15 +133,22 @@ class ModelCard:
         lines = list(self.not_for)
         if self.rejected:
             lines.append("Devices: a gate said no, and this version cannot be rolled out.")
+        if self.for_evaluation:
+            lines.append(
+                "Devices: it was trained to be tested on what --holdout named, and is not rolled out."
+            )
         if self.finds_anomalies:
             lines.append(
                 "Naming what is wrong: it only tells that an input is unlike the normal data of this card."
             )
+            lines += self._alarms()
         else:
             lines.append(
                 "Inputs of another kind than the data of this card: whatever it is shown, it answers with one "
                 "of its labels."
             )
+        if too_few := scarce(self.tested, self.dataset["kind"]):
+            lines.append(f"Relying on its figures: {too_few} test it, and others may be harder.")
         rows = self.classes()
         if missed := [row["class"] for row in rows if row["items"] and row["recall"].value < 0.5]:
             lines.append(
@@ -141,15 +163,34 @@ class ModelCard:
         lines.append("Decisions about people or their safety without somebody who checks them.")
         return lines
 
+    def _alarms(self) -> list[str]:
+        """Where normal items raise more alarms than the threshold was set for."""
+        found, quantile = false_alarms(self.metrics["int8"]), self._setting("anomaly").get("quantile")
+        if found.value is None or quantile is None or found.value <= _MANY_ALARMS * (1 - quantile):
+            return []
+        return [
+            f"Acting on single alarms: {found.value:.1%} of the normal test items raise one, where the threshold "
+            f"was set for {1 - quantile:.1%}."
+        ]
+
+    def _setting(self, section: str) -> Mapping[str, Any]:
+        found: Mapping[str, Any] = self.run.get("settings", {}).get(section, {})
+        return found
+
     def failed_gates(self) -> list[str]:
         """The names of the gates that said no."""
         return [gate["name"] for gate in self.gates if not gate["passed"]]
 
     @property
     def alike(self) -> str:
-        """A warning where the test items are windows of recordings, else empty."""
-        data = self.run.get("settings", {}).get("data", {})
-        if not (data.get("window") and data.get("stride")):
+        """What the intervals make of test inputs that are not independent; empty where they are."""
+        metrics, data = self.metrics["int8"], self._setting("data")
+        if "effective_n" in metrics:
+            return (
+                "Windows that overlap, and inputs of one recording or group, resemble each other: the intervals "
+                f"count them as {metrics['effective_n']:,.0f}."
+            )
+        if not (data.get("window") and data.get("stride")) or "parts" in self.run:
             return ""
         return (
             "The items are windows of recordings. Those of one recording resemble each other, and the intervals "
@@ -163,8 +204,8 @@ class ModelCard:
             ("state", self.state),
             ("task", self.task),
             ("labels", ", ".join(self.labels)),
-            ("data", _data(data)),
-            ("split", _split(data.get("split", {}))),
+            ("data", _data(data, run.get("parts"))),
+            ("split", _split(data, run)),
             ("held out", ", ".join(f"{k} = {' or '.join(v)}" for k, v in run.get("holdout", {}).items())),
             ("cut by time", _by_time(run.get("settings", {}))),
             ("architecture", f"{run.get('architecture', '')} {_pairs(run.get('parameters', {}))}".strip()),
@@ -189,33 +230,12 @@ class ModelCard:
         ]
 
 
-def _area_interval(area: float, n: int, m: int) -> tuple[float, float]:
-    """95% interval of an area under the ROC curve of n against m items (Newcombe 2006, method 5).
-
-    Its ends are the areas a with |area - a| = z * sqrt(V(a)), where V(a) = a * (1 - a) * (1 + (k - 1) *
-    ((1 - a) / (2 - a) + a / (1 + a))) / (n * m) and k = (n + m) / 2; found by halving.
-    """
-
-    def within(a: float) -> bool:
-        inner = (1 - a) / (2 - a) + a / (1 + a)
-        spread = a * (1 - a) * (1 + ((n + m) / 2 - 1) * inner) / (n * m)
-        return abs(area - a) <= _Z * math.sqrt(spread)
-
-    ends = []
-    for outer in (0.0, 1.0):
-        inside, outside = area, outer
-        for _ in range(50):
-            middle = (inside + outside) / 2
-            inside, outside = (middle, outside) if within(middle) else (inside, middle)
-        ends.append(inside)
-    return ends[0], ends[1]
-
-
-def share(figure: Figure) -> str:
-    """``0.950 (0.931..0.965)``, or a dash."""
-    if figure.value is None or figure.low is None or figure.high is None:
-        return "-"
-    return f"{figure.value:.3f} ({figure.low:.3f}..{figure.high:.3f})"
+def gate_figures(gate: Mapping[str, Any]) -> tuple[str, str]:
+    """Value and limit of a gate as text; a fit is a share of what the part has."""
+    value, limit = float(gate["value"]), float(gate["limit"])
+    if gate["name"].startswith("fits_"):
+        return f"{value:.1%}", f"{limit:.0%}"
+    return number(value), "-" if limit == _NO_LIMIT else number(limit)
 
 
 def number(value: float) -> str:
@@ -225,19 +245,36 @@ def number(value: float) -> str:
     )
 
 
-def _data(data: Mapping[str, Any]) -> str:
+def _data(data: Mapping[str, Any], used: Mapping[str, Any] | None) -> str:
     parts = ", ".join(f"{n:,} {part.replace('_', ' ')}" for part, n in data["parts"].items() if n)
+    if used is not None:  # which part an item was used for stands with the split
+        parts = f"{sum(data['parts'].values()):,} items"
     source = f", from {data['source']}" if data.get("source") else ""
     aside = f"; {data['quarantined']:,} set aside" if data.get("quarantined") else ""
     return f"{data['name']}@{data['version']}, {data['kind']}{source}: {parts}{aside}"
 
 
-def _split(split: Mapping[str, Any]) -> str:
-    if not split.get("shares"):
+def _split(data: Mapping[str, Any], run: Mapping[str, Any]) -> str:
+    """What each part really had; of an older run what the dataset was asked for."""
+    split, used = data.get("split", {}), run.get("parts")
+    if used is None and not split.get("shares"):
         return ""
-    shares = ", ".join(f"{name} {value:.0%}" for name, value in split["shares"].items() if value)
-    by = f"by {split['group']}, " if split.get("group") else ""
-    return f"{by}stratified: {shares}" if split.get("stratified") else f"{by}{shares}"
+    held, settings = bool(run.get("holdout")), run.get("settings", {})
+    cut = settings.get("split", {}).get("by_time") or (held and settings.get("data", {}).get("stride"))
+    by = f"by {split['group']}, " if split.get("group") and not cut else ""
+    how = f"{by}stratified: " if split.get("stratified") and not cut else by
+    if used is None:
+        shares = ", ".join(f"{name} {value:.0%}" for name, value in split["shares"].items() if value)
+        return f"{how}{shares}"
+    whole = sum(counts["inputs"] for counts in used.values())
+    said = "; ".join(
+        f"{part.replace('_', ' ')} {inputs_of(counts, data['kind'])} ({counts['inputs'] / whole:.0%})"
+        for part, counts in used.items()
+    )
+    kept = [part for part, counts in used.items() if counts.get("own_folder") == counts["items"]]
+    if "test" not in kept or held or cut:
+        return f"{how}{said}"
+    return f"{said}; {' and '.join(kept)} as the folders of the source say"
 
 
 def _by_time(settings: Mapping[str, Any]) -> str:
@@ -270,12 +307,16 @@ def _quantization(notes: Mapping[str, Any]) -> str:
     tried = notes.get("representative", {})
     said = []
     if tried:
-        shown = ", ".join(f"{size} ({value:.4g})" for size, value in tried.items())
-        said.append(f"representative items, with the quality on the validation part: {shown}")
+        shown = ", ".join(f"{size} ({value:.3f})" for size, value in tried.items())
+        said.append(f"representative items (quality on the validation part): {shown}")
     if aware := notes.get("aware"):
         said.append(f"training with quantization {'taken' if aware['taken'] else 'tried, not taken'}")
     return "; ".join(said)
 
 
 def _pairs(values: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in values.items())
+    lists = any(isinstance(value, list | tuple) for value in values.values())
+    return ("; " if lists else ", ").join(
+        f"{name.replace('_', ' ')} {', '.join(map(str, value)) if isinstance(value, list | tuple) else value}"
+        for name, value in values.items()
+    )

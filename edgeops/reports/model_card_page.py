@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from edgeops.reports.model_card import ModelCard, number, share
+from edgeops.reports.model_card import ModelCard, gate_figures
+from edgeops.reports.quality import false_alarms, share
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -13,12 +14,14 @@ if TYPE_CHECKING:
 
 def render_markdown(card: ModelCard) -> str:
     """The card as Markdown."""
-    lines = [f"# {card.model}", "", _plain(card.description) or "No description.", ""]
+    lines = [f"# {card.model}", ""]
+    if card.description:
+        lines += [_plain(card.description), ""]
     if card.rejected:
         lines += [f"**Rejected: {', '.join(card.failed_gates()) or 'a gate'} said no.**", ""]
     lines += [f"- {name}: {_plain(value)}" for name, value in card.facts()]
     lines += ["", "## Accuracy", "", *_table(("", "int8", "float"), _quality(card))]
-    lines += ["", f"On {card.metrics['int8']['n']} test items, with 95% intervals."]
+    lines += ["", f"On {card.tested_on}, with 95% intervals."]
     if card.alike:
         lines.append(card.alike)
     if card.calibration_error is not None:
@@ -55,7 +58,7 @@ def render_html(card: ModelCard) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(share=share, number=number)
+    environment.filters.update(share=share)
     return environment.get_template("model_card.html.j2").render(
         card=card,
         quality=_quality(card),
@@ -80,6 +83,8 @@ def _quality(card: ModelCard) -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = [("accuracy", share(card.accuracy("int8")), share(card.accuracy("float")))]
     if "auc" in card.metrics["int8"]:
         rows.append(("area under the ROC curve", share(card.auc("int8")), share(card.auc("float"))))
+        both = [share(false_alarms(card.metrics[kind])) for kind in ("int8", "float")]
+        rows.append(("false alarms", *both))
     return rows
 
 
@@ -88,8 +93,7 @@ def _gates(card: ModelCard) -> list[tuple[str, ...]]:
         (
             gate["name"],
             "OK" if gate["passed"] else "FAIL",
-            number(gate["value"]),
-            number(gate["limit"]),
+            *gate_figures(gate),
             gate.get("note", ""),
         )
         for gate in card.gates

@@ -13,25 +13,28 @@ from edgeops.core.errors import DataError, InputError
 from edgeops.training.arrays import Float32, Targets
 from edgeops.training.fit import predict_float
 from edgeops.training.quantize import open_model, quantize_inputs, tensor_contract
+from edgeops.training.sampling import Sampling
 
 MIN_SLICE = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """Accuracy on the ``n`` items of one value of a slice."""
+    """Accuracy on the ``n`` items of one value of a slice; ``effective_n`` as in ``Metrics``."""
 
     name: str
     value: str
     accuracy: float
     n: int
+    effective_n: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Metrics:
     """Measured on ``n`` items: ``recall`` per class (None where there was no item of it), and ``confusion``
     with a row for each true class and a column for each predicted one. Fractions lie in 0..1. ``auc`` is the
-    area under the ROC curve where anomalies are found.
+    area under the ROC curve where anomalies are found. ``effective_n``, and ``class_effective_n`` of each class:
+    how many independent items say as much, where that is not ``n``.
     """
 
     accuracy: float
@@ -40,6 +43,15 @@ class Metrics:
     n: int
     slices: tuple[Slice, ...] = field(default=())
     auc: float | None = None
+    effective_n: float | None = None
+    class_effective_n: tuple[float, ...] | None = None
+
+    @property
+    def false_alarms(self) -> float | None:
+        """The share of normal items that are taken for anomalies; None for classes."""
+        if self.auc is None or self.recall[0] is None:
+            return None
+        return 1 - self.recall[0]
 
     @property
     def worst_recall(self) -> float:
@@ -61,9 +73,20 @@ class Metrics:
         }
         if self.auc is not None:
             document["auc"] = self.auc
+            document["false_alarms"] = self.false_alarms
+        if self.effective_n is not None and self.class_effective_n is not None:
+            document["effective_n"] = self.effective_n
+            document["class_effective_n"] = list(self.class_effective_n)
         if self.slices:
             document["slices"] = [
-                {"name": s.name, "value": s.value, "accuracy": s.accuracy, "n": s.n} for s in self.slices
+                {
+                    "name": s.name,
+                    "value": s.value,
+                    "accuracy": s.accuracy,
+                    "n": s.n,
+                    **({} if s.effective_n is None else {"effective_n": s.effective_n}),
+                }
+                for s in self.slices
             ]
         return document
 
@@ -88,17 +111,38 @@ def measure(predicted: Targets, targets: Targets, n_classes: int) -> Metrics:
 
 
 def with_slices(
-    metrics: Metrics, predicted: Targets, targets: Targets, columns: Mapping[str, Sequence[str]]
+    metrics: Metrics,
+    predicted: Targets,
+    targets: Targets,
+    columns: Mapping[str, Sequence[str]],
+    sampling: Sampling | None = None,
 ) -> Metrics:
-    """The same metrics with the accuracy on each value of each column (N,) of metadata."""
+    """The same metrics with the accuracy on each value of each column (N,) of metadata.
+
+    ``sampling`` of the N items, where they are not independent, adds on how many independent ones each rests.
+    """
     right = predicted == targets
     found = []
+
+    def effective(chosen: NDArray[np.bool_]) -> float | None:
+        if sampling is None:
+            return None
+        return sampling.take(chosen).effective_n(right[chosen]) if chosen.any() else 0.0
+
     for name, values in sorted(columns.items()):
         column = np.asarray(values, dtype=np.str_)
         for value in np.unique(column):
             chosen = column == value
-            found.append(Slice(name, str(value), float(right[chosen].mean()), int(chosen.sum())))
-    return replace(metrics, slices=tuple(found))
+            share = float(right[chosen].mean())
+            found.append(Slice(name, str(value), share, int(chosen.sum()), effective(chosen)))
+    if sampling is None:
+        return replace(metrics, slices=tuple(found))
+    return replace(
+        metrics,
+        slices=tuple(found),
+        effective_n=sampling.effective_n(right),
+        class_effective_n=tuple(effective(targets == i) or 0.0 for i in range(len(metrics.recall))),
+    )
 
 
 def area_under_roc(scores: NDArray[np.float64], positive: NDArray[np.bool_]) -> float:

@@ -14,6 +14,7 @@ from edgeops.training.backend import load_tensorflow
 from edgeops.training.layout import Region
 
 STEPS = 128
+_DECIMALS = 12
 MIN_PLACES = 9  # a map of fewer places says nothing about where
 
 
@@ -49,7 +50,9 @@ def permutation_importance(
         for _ in range(repeats):
             mixed[place] = x[rng.permutation(len(x))][place]
             lost.append(whole - quality(mixed))
-        found.append(Importance(region.name, float(np.mean(lost)), float(np.std(lost))))
+        # what is left by rounding alone is nothing
+        mean, deviation = (round(float(value), _DECIMALS) for value in (np.mean(lost), np.std(lost)))
+        found.append(Importance(region.name, mean, deviation))
         if progress is not None:
             progress(number, len(regions))
     return found

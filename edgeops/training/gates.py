@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from edgeops.training.evaluate import Metrics
+from edgeops.training.recipe.keys import MAX_BYTES
 from edgeops.training.recipe.sections import GateLimits, Recipe, Robustness
 
 # accuracies are ratios of counts: this keeps a limit that is met exactly from failing by rounding
@@ -58,7 +59,8 @@ def judge(
     """
     limits = recipe.gates
     gates = [*_quality(recipe, limits, float_metrics, int8_metrics)]
-    gates.append(_at_most("max_artifact_bytes", artifact_bytes, limits.max_artifact_bytes))
+    if limits.max_artifact_bytes < MAX_BYTES:
+        gates.append(_at_most("max_artifact_bytes", artifact_bytes, limits.max_artifact_bytes))
     if limits.min_class_recall > 0:
         worst = int8_metrics.worst_recall
         gates.append(_at_least("min_class_recall", worst, limits.min_class_recall))
@@ -81,10 +83,16 @@ def judge(
 def _quality(recipe: Recipe, limits: GateLimits, in_float: Metrics, in_int8: Metrics) -> tuple[Gate, ...]:
     if recipe.finds_anomalies:
         auc, float_auc = in_int8.auc or 0.0, in_float.auc or 0.0
-        return (
+        found = [
             _at_least("min_auc", auc, limits.min_auc),
             _at_most("max_quantization_loss", float_auc - auc, limits.max_quantization_loss, "of the AUC"),
-        )
+        ]
+        if limits.max_false_alarms < 1:
+            alarms = in_int8.false_alarms
+            found.append(
+                _at_most("max_false_alarms", 1.0 if alarms is None else alarms, limits.max_false_alarms)
+            )
+        return tuple(found)
     loss = in_float.accuracy - in_int8.accuracy
     return (
         _at_least("min_int8_accuracy", in_int8.accuracy, limits.min_int8_accuracy),

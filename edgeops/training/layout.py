@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -32,7 +33,8 @@ class Layout:
 
     An image is (height, width, channels), a spectrogram (frames, bands) or (frames, bands, 1), a spectrum
     (bands, channels), a series (samples,) or (samples, channels), a table (columns,). ``cepstral``: the bands
-    are coefficients of a cepstrum. ``columns`` names those of a table.
+    are coefficients of a cepstrum. ``columns`` names those of a table, ``channels`` those of recordings where
+    they have several; in a spectrogram a band's channels then stand side by side.
     """
 
     view: str
@@ -40,6 +42,7 @@ class Layout:
     bands: tuple[str, ...] = ()
     cepstral: bool = False
     columns: tuple[str, ...] = ()
+    channels: tuple[str, ...] = ()
 
     @property
     def grid(self) -> tuple[int, int] | None:
@@ -48,21 +51,19 @@ class Layout:
 
 
 def layout_of(recipe: Recipe, shape: tuple[int, ...], columns: Sequence[str] = ()) -> Layout:
-    """The layout of the recipe's preprocessed inputs of ``shape``; ``columns`` are those of the dataset's rows."""
+    """The layout of the recipe's preprocessed inputs of ``shape``; ``columns`` names the dataset's values."""
     named = [(step.op, named_parameters(step)) for step in recipe.preprocessing.steps]
     for op, parameters in reversed(named):
         if op == "fft_bands":
             edges = _hertz(
                 parameters["low_hz"], parameters["high_hz"], parameters["bands"], parameters["spacing"]
             )
-            bands = tuple(f"{a:.0f}-{b:.0f} Hz" for a, b in itertools.pairwise(edges))
+            bands = _band_names(edges)
             if not parameters["frame_step"]:
-                return Layout(SPECTRUM, shape, bands)
-            channels = shape[1] // len(bands)
-            names = [
-                f"{band}, channel {c}" if channels > 1 else band for band in bands for c in range(channels)
-            ]
-            return Layout(SPECTROGRAM, shape, tuple(names))
+                return Layout(SPECTRUM, shape, bands, channels=_channels(shape[-1], columns))
+            channels = _channels(shape[1] // len(bands), columns)
+            names = [f"{band}, {channel}" for band in bands for channel in channels] if channels else bands
+            return Layout(SPECTROGRAM, shape, tuple(names), channels=channels)
         if op == "log_mel":
             low, high = (_MEL * np.log1p(parameters[end] / 700) for end in ("low_hz", "high_hz"))
             centres = 700 * np.expm1(np.linspace(low, high, parameters["mels"] + 2)[1:-1] / _MEL)
@@ -76,19 +77,22 @@ def layout_of(recipe: Recipe, shape: tuple[int, ...], columns: Sequence[str] = (
         known = len(columns) == shape[0]
         titles = tuple(columns) if known else tuple(f"column {i}" for i in range(shape[0]))
         return Layout(TABLE, shape, columns=titles)
-    return Layout(SERIES, shape)
+    return Layout(SERIES, shape, channels=_channels(shape[1], columns) if len(shape) == 2 else ())
 
 
 def regions_of(layout: Layout) -> list[Region]:
     """What an input is taken apart into, in its own order.
 
-    A spectrogram or spectrum by band, neighbours together where there are more than 40; a series by channel
-    and by eighth of its length; an image into 8x8 rectangles at most; a table by column.
+    A spectrogram or spectrum by band, neighbours together where there are more than 40, a spectrogram of
+    several channels by channel first; a series by channel and by eighth of its length; an image into 8x8
+    rectangles at most; a table by column.
     """
     shape = layout.shape
     if layout.view == TABLE:
         names = layout.columns or tuple(f"column {i}" for i in range(shape[0]))
         return [Region(name, (slice(i, i + 1),)) for i, name in enumerate(names)]
+    if layout.view == SPECTROGRAM and layout.channels:
+        return _by_channel(layout)
     if layout.view == SPECTROGRAM:
         return [
             Region(_span(layout.bands, cut), (slice(None), cut))
@@ -102,12 +106,41 @@ def regions_of(layout: Layout) -> list[Region]:
         ]
     found = []
     if len(shape) == 2 and shape[1] > 1:
-        found = [Region(f"channel {i}", (slice(None), slice(i, i + 1))) for i in range(shape[1])]
+        names = layout.channels or _channels(shape[1], ())
+        found = [Region(name, (slice(None), slice(i, i + 1))) for i, name in enumerate(names)]
     if layout.view == SPECTRUM:
         return found + [
             Region(_span(layout.bands, cut), (cut,)) for cut in _cuts(len(layout.bands), MOST_BANDS)
         ]
     return found + [Region(_numbers("sample", cut), (cut,)) for cut in _cuts(shape[0], _PARTS)]
+
+
+def _by_channel(layout: Layout) -> list[Region]:
+    """Of each channel the bands, which lie as many places apart as there are channels."""
+    width = len(layout.channels)
+    found = []
+    for place, channel in enumerate(layout.channels):
+        bands = [name.removesuffix(f", {channel}") for name in layout.bands[place::width]]
+        for cut in _cuts(len(bands), max(_BLOCKS, MOST_BANDS // width)):
+            rows = slice(place + cut.start * width, place + (cut.stop - 1) * width + 1, width)
+            found.append(Region(f"{channel}, {_span(bands, cut)}", (slice(None), rows)))
+    return found
+
+
+def _channels(count: int, columns: Sequence[str]) -> tuple[str, ...]:
+    """Names of several channels: the dataset's where it has one for each; empty for a single one."""
+    if count < 2:
+        return ()
+    return tuple(columns) if len(columns) == count else tuple(f"channel {i}" for i in range(count))
+
+
+def _band_names(edges: Sequence[float]) -> tuple[str, ...]:
+    """Bands in Hz, with as many digits as tell the narrowest from its neighbours."""
+    narrowest = min(b - a for a, b in itertools.pairwise(edges))
+    digits = 0 if narrowest >= 1 else min(6, math.ceil(-math.log10(max(narrowest, 1e-6))))
+    if digits == 0 and edges[-1] < 10:
+        digits = 1
+    return tuple(f"{a:.{digits}f}-{b:.{digits}f} Hz" for a, b in itertools.pairwise(edges))
 
 
 def _hertz(low: float, high: float, bands: int, spacing: str) -> Sequence[float]:

@@ -21,8 +21,9 @@ from edgeops.training.corruptions import corrupted
 from edgeops.training.evaluate import Metrics
 from edgeops.training.fit import Fitted, Progress, TrainingSet, train_float
 from edgeops.training.gates import FitFinding, Gate, count_leaked, judge
-from edgeops.training.prepare import Prepared, prepare
+from edgeops.training.prepare import Assigned, Prepared, assign, prepare, shape_after
 from edgeops.training.recipe import Recipe
+from edgeops.training.sampling import Sampling, parts_used, sampling_of
 from edgeops.training.scoring import Int8Scorer, float_scorer, int8_scorer
 from edgeops.training.sweep import quantize_best
 from edgeops.training.windows import overlap
@@ -41,7 +42,8 @@ class TrainingResult:
     ``test_outputs``/``test_targets``: int8 inputs (N, *shape), int8 class scores (N, classes), int64 targets;
     ``float_scores`` (N, classes) of the test part. ``threshold`` is of reconstruction errors, in the unit of
     ``edgeops.core.outputs``, where anomalies are found. ``fitted`` is the float model that ``tflite`` was made of:
-    the one that ``float_metrics`` are of, or what training under rounding made of it. ``seconds`` is wall-clock
+    the one that ``float_metrics`` are of, or what training under rounding made of it. ``parts`` says how many inputs,
+    items and groups each part has, as ``edgeops.training.sampling`` counts them. ``seconds`` is wall-clock
     time, everything else repeats for the same seed, data and versions.
     """
 
@@ -65,6 +67,7 @@ class TrainingResult:
     float_scores: Float32
     labels: tuple[str, ...]
     curves: tuple[dict[str, float], ...]
+    parts: Mapping[str, Mapping[str, int]]
     notes: Mapping[str, object]
     versions: dict[str, str]
     seed: int
@@ -91,13 +94,12 @@ def train(
     is empty or does not have what is to be told apart, ``TrainingDiverged``.
     """
     started = time.perf_counter()
-    check_match(recipe, dataset)
+    check(recipe, dataset)
     data = prepare(recipe, dataset)
     rows = _training_rows(recipe, data)
     validation = data.part(Part.VALIDATION)
     test_rows = data.rows(Part.TEST)
     test_targets = data.targets[test_rows]
-    _check_kinds(recipe, data, rows, test_rows)
     training = TrainingSet(data.inputs, data.targets, rows, validation, len(data.labels))
     fitted = train_float(recipe, training, seed, progress)
     in_float = float_scorer(recipe, fitted.model, data.inputs[data.rows(Part.VALIDATION)])
@@ -112,8 +114,9 @@ def train(
     test_inputs = scorer.quantized(data.inputs[test_rows])
     tested = scorer.score(test_inputs)
     float_tested = in_float.score(data.inputs[test_rows])
-    float_metrics = float_tested.metrics(test_targets, len(data.labels), columns)
-    int8_metrics = tested.metrics(test_targets, len(data.labels), columns)
+    sampling = _sampling(recipe, dataset, data, test_rows)
+    float_metrics = float_tested.metrics(test_targets, len(data.labels), columns, sampling)
+    int8_metrics = tested.metrics(test_targets, len(data.labels), columns, sampling)
     validation_inputs = scorer.quantized(validation[0])
     gates = judge(
         recipe,
@@ -148,6 +151,7 @@ def train(
         float_scores=float_tested.scores,
         labels=data.labels,
         curves=fitted.curves,
+        parts=parts_used(data.items, data.parts, dataset.groups, dataset.files),
         notes=quantized.notes,
         versions=versions(),
         seed=seed,
@@ -180,6 +184,15 @@ def versions() -> dict[str, str]:
     }
 
 
+def check(recipe: Recipe, dataset: Dataset) -> None:
+    """Find out what ``train`` would refuse, as far as that takes no values of the dataset; raises as it does."""
+    check_match(recipe, dataset)
+    assigned = assign(recipe, dataset)
+    learned, _, tested = (assigned.rows(part) for part in (Part.TRAIN, Part.VALIDATION, Part.TEST))
+    _check_kinds(recipe, assigned, learned, tested)
+    shape_after(recipe, recipe.preprocessing.steps, assigned.raw_shape)
+
+
 def check_match(recipe: Recipe, dataset: Dataset) -> None:
     """Raise ``ConfigError`` where recipe and dataset do not belong together, or the model is not for devices."""
     _check_scheme(recipe)
@@ -199,9 +212,9 @@ def check_match(recipe: Recipe, dataset: Dataset) -> None:
 
 
 def _check_kinds(
-    recipe: Recipe, data: Prepared, learned: NDArray[np.int64], tested: NDArray[np.int64]
+    recipe: Recipe, data: Assigned, learned: NDArray[np.int64], tested: NDArray[np.int64]
 ) -> None:
-    """Refuse, before anything is trained, what could only look good: a test without both, a single class."""
+    """Refuse, before anything is prepared, what could only look good: a test without both, a single class."""
     if recipe.finds_anomalies:
         missing = [label for target, label in enumerate(data.labels) if target not in data.targets[tested]]
         if missing:
@@ -228,6 +241,12 @@ def _check_scheme(recipe: Recipe) -> None:
             file=str(recipe.path),
             key="quantization.scheme",
         )
+
+
+def _sampling(recipe: Recipe, dataset: Dataset, data: Prepared, rows: NDArray[np.int64]) -> Sampling | None:
+    """Of these rows; None where each is an item of its own, and no group has two."""
+    found = sampling_of(data.items[rows], dataset.groups, data.window, recipe.data.stride)
+    return found if len(np.unique(found.clusters)) < len(rows) else None
 
 
 def _training_rows(recipe: Recipe, data: Prepared) -> NDArray[np.int64]:

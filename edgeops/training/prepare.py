@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeops.core.errors import ConfigError, DataError, InputError
+from edgeops.core.errors import DataError, InputError
 from edgeops.core.features.steps import apply_to_batch, output_shape
 from edgeops.core.manifest import Step
 from edgeops.core.outputs import RECONSTRUCTION_LABELS
@@ -20,6 +20,7 @@ from edgeops.data.splitting import Part, holdout_parts
 from edgeops.training.arrays import Float32, Targets
 from edgeops.training.normalising import measured_steps
 from edgeops.training.recipe import Recipe
+from edgeops.training.recipe.wrong import wrong
 from edgeops.training.windows import (
     BY_TIME,
     VALIDATION_FROM,
@@ -59,16 +60,7 @@ class Prepared:
 
     def rows(self, *parts: Part) -> NDArray[np.int64]:
         """The rows of these parts; raises ``DataError`` when there are none."""
-        found = np.flatnonzero(np.isin(self.parts, parts))
-        if len(found) == 0:
-            names = " and ".join(part.label for part in parts)
-            raise DataError(
-                f"the part {names!r} of {self.dataset} is empty",
-                fix="add more items to the dataset",
-                dataset=self.dataset,
-                part=names,
-            )
-        return found
+        return _rows(self, parts)
 
     def part(self, *parts: Part) -> tuple[Float32, Targets]:
         """Inputs and targets of these parts."""
@@ -77,14 +69,19 @@ class Prepared:
 
 
 @dataclass(frozen=True, eq=False)
-class _Assigned:
-    """Every window that is used, with its part and target, before any value is read."""
+class Assigned:
+    """Every window (M) that is used, with its part and target, before any value is read."""
 
     windows: Windows
     parts: NDArray[np.int64]
     targets: Targets
     labels: tuple[str, ...]
     raw_shape: tuple[int, ...]
+    dataset: str
+
+    def rows(self, *parts: Part) -> NDArray[np.int64]:
+        """As of ``Prepared``."""
+        return _rows(self, parts)
 
 
 def prepare(recipe: Recipe, dataset: Dataset, steps: Sequence[Step] | None = None) -> Prepared:
@@ -96,16 +93,9 @@ def prepare(recipe: Recipe, dataset: Dataset, steps: Sequence[Step] | None = Non
     Raises ``ConfigError`` when the front end does not suit the items, ``DataError`` for a label or slice that
     the recipe names and the dataset does not have.
     """
-    assigned = _assign(recipe, dataset)
+    assigned = assign(recipe, dataset)
     given = tuple(recipe.preprocessing.steps if steps is None else steps)
-    try:
-        shape = output_shape(given, assigned.raw_shape)
-    except InputError as error:
-        raise ConfigError(
-            f"{recipe.path}: preprocessing does not suit inputs of shape {assigned.raw_shape}: {error.message}",
-            file=str(recipe.path),
-            key="preprocessing.steps",
-        ) from error
+    shape = shape_after(recipe, given, assigned.raw_shape)
     items = assigned.windows.item
     inputs = _allocate((len(items), *shape))
     for start, raw in _raw_chunks(dataset, assigned.windows, assigned.raw_shape):
@@ -128,7 +118,7 @@ def prepare(recipe: Recipe, dataset: Dataset, steps: Sequence[Step] | None = Non
         labels=assigned.labels,
         raw_shape=assigned.raw_shape,
         steps=given,
-        dataset=f"{dataset.name}@{dataset.version}",
+        dataset=assigned.dataset,
         slices={name: tuple(values[i] for i in items) for name, values in dataset.slices.items()},
     )
 
@@ -138,7 +128,7 @@ def raw_part(recipe: Recipe, dataset: Dataset, part: Part) -> tuple[Float32, Tar
 
     Raises as ``prepare`` does, and ``DataError`` when the part is empty.
     """
-    assigned = _assign(recipe, dataset)
+    assigned = assign(recipe, dataset)
     chosen = assigned.parts == part
     if not chosen.any():
         raise DataError(
@@ -151,7 +141,8 @@ def raw_part(recipe: Recipe, dataset: Dataset, part: Part) -> tuple[Float32, Tar
     return raw, assigned.targets[chosen], assigned.labels
 
 
-def _assign(recipe: Recipe, dataset: Dataset) -> _Assigned:
+def assign(recipe: Recipe, dataset: Dataset) -> Assigned:
+    """Which windows are used and for what, without reading a value; raises as ``prepare`` does."""
     lengths = [len(dataset.inputs[index]) for index in range(len(dataset))] if recipe.data.window else []
     windows = cut(lengths or [0] * len(dataset), recipe.data.window, recipe.data.stride)
     targets, labels = _targets(recipe, dataset)
@@ -160,7 +151,20 @@ def _assign(recipe: Recipe, dataset: Dataset) -> _Assigned:
     windows, parts = windows.take(used), parts[used]
     row_targets = targets[windows.item]
     parts = _anomalies_to_test(recipe, row_targets, parts)
-    return _Assigned(windows, parts, row_targets, labels, raw_shape_of(recipe, dataset))
+    described = f"{dataset.name}@{dataset.version}"
+    return Assigned(windows, parts, row_targets, labels, raw_shape_of(recipe, dataset), described)
+
+
+def shape_after(recipe: Recipe, steps: Sequence[Step], raw_shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape that a front end makes of inputs; raises ``ConfigError`` when it does not suit them."""
+    try:
+        return output_shape(tuple(steps), raw_shape)
+    except InputError as error:
+        raise wrong(
+            recipe,
+            "preprocessing.steps",
+            f"preprocessing does not suit inputs of shape {raw_shape}: {error.message}",
+        ) from error
 
 
 def raw_shape_of(recipe: Recipe, dataset: Dataset) -> tuple[int, ...]:
@@ -171,6 +175,19 @@ def raw_shape_of(recipe: Recipe, dataset: Dataset) -> tuple[int, ...]:
     if recipe.data.kind == "image" and len(shape) == 2:
         return (*shape, 1)
     return shape
+
+
+def _rows(of: Prepared | Assigned, parts: tuple[Part, ...]) -> NDArray[np.int64]:
+    found = np.flatnonzero(np.isin(of.parts, parts))
+    if len(found) == 0:
+        names = " and ".join(part.label for part in parts)
+        raise DataError(
+            f"the part {names!r} of {of.dataset} is empty",
+            fix="add more items to the dataset, or longer ones where a recipe cuts them into windows",
+            dataset=of.dataset,
+            part=names,
+        )
+    return found
 
 
 def _raw_chunks(
@@ -224,7 +241,9 @@ def _parts(recipe: Recipe, dataset: Dataset, windows: Windows, lengths: list[int
     if split.holdout and recipe.data.stride:
         # whole recordings are held out; of the others the end validates, so that none is lost to training
         edges = ((VALIDATION_FROM, Part.TRAIN), (1.0, Part.VALIDATION))
-        parts = np.where((parts == Part.TEST) | captured, parts, parts_by_time(windows, lengths, edges))
+        timed = np.where((parts == Part.TEST) | captured, parts, parts_by_time(windows, lengths, edges))
+        if (timed == Part.VALIDATION).any():  # else they are too short for that, and whole ones validate
+            parts = timed
     for label in split.by_time:
         _require_label(recipe, dataset, label, "split.by_time")
         edges_of_label = ((BY_TIME[0], Part.TRAIN), (BY_TIME[1], Part.VALIDATION), (1.0, Part.TEST))

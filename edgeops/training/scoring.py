@@ -22,6 +22,7 @@ from edgeops.training.evaluate import (
 from edgeops.training.fit import predict_float
 from edgeops.training.quantize import quantize_inputs, tensor_contract
 from edgeops.training.recipe import Recipe
+from edgeops.training.sampling import Sampling
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,10 +32,19 @@ class Scored:
     scores: NDArray[Any]
     errors: NDArray[np.float64] | None
 
-    def metrics(self, targets: Targets, n_classes: int, columns: Mapping[str, Sequence[str]]) -> Metrics:
-        """Against ``targets`` (N,), with the accuracy on each value of the metadata ``columns`` (N,)."""
+    def metrics(
+        self,
+        targets: Targets,
+        n_classes: int,
+        columns: Mapping[str, Sequence[str]],
+        sampling: Sampling | None = None,
+    ) -> Metrics:
+        """Against ``targets`` (N,), with the accuracy on each value of the metadata ``columns`` (N,).
+
+        ``sampling`` of the N inputs, where they are not independent.
+        """
         predicted = self.scores.argmax(axis=1)
-        found = with_slices(measure(predicted, targets, n_classes), predicted, targets, columns)
+        found = with_slices(measure(predicted, targets, n_classes), predicted, targets, columns, sampling)
         if self.errors is None:
             return found
         return replace(found, auc=area_under_roc(self.errors, targets == 1))

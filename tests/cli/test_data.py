@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from support.sources import image, images, pixels, recording, speech, tar, text, tone, wav
@@ -102,6 +103,30 @@ class TestAdd:
         assert "12 files resampled to 4000 Hz" in err
         _, out, _ = edgeops("add", images(tmp_path / "pets"), "--name", "p", "--size", "3x4", "--json")
         assert "stretched" in " ".join(json.loads(out)["notes"])
+        _, out, _ = edgeops(
+            "add", tmp_path / "pets", "--name", "c", "--size", "4x4", "--fit", "crop", "--json"
+        )
+        assert "20 of 20 files cut and resized to 4x4" in json.loads(out)["notes"]
+
+    def test_what_was_guessed_names_all_that_was_counted(self, edgeops: Edgeops, tmp_path: Path) -> None:
+        root = images(tmp_path / "pets")
+        image(root / "cat" / "one more.jpg", 77)
+        assert "guessed from 20 .png and 1 .jpg files" in edgeops("add", root, "--name", "pets")[2]
+
+    def test_for_people_digests_are_short_and_parts_those_there_are(
+        self, edgeops: Edgeops, tmp_path: Path
+    ) -> None:
+        out = edgeops("add", images(tmp_path / "pets"), "--name", "pets")[1]
+        assert len(out.splitlines()[1].split()[1]) == 12
+        assert "capture_holdout" not in out + edgeops("show", "pets")[1]
+
+    def test_parts_that_stay_empty_are_a_warning(self, edgeops: Edgeops, tmp_path: Path) -> None:
+        code, _, err = edgeops("add", images(tmp_path / "pets", 2), "--name", "pets")
+        assert code == 0
+        assert (
+            "warning: nothing is in validation and field: 4 parts need as many items of a class, and none has more "
+            "than 2; add more before training" in err.splitlines()
+        )
 
 
 def two_rates(folder: Path) -> Path:
@@ -129,9 +154,43 @@ def leaking(folder: Path) -> Path:
     return folder
 
 
+def flat(folder: Path) -> Path:
+    for number in range(3):
+        image(folder / f"cat_{number}.png", number)
+    return folder
+
+
+def flat_sounds(folder: Path) -> Path:
+    for number in range(3):
+        wav(folder / f"yes {number}.wav", number)
+    return folder
+
+
+def decimal_commas(folder: Path) -> Path:
+    rows = "".join(f"{n},25;-0,{n};{'ab'[n % 2]}\n" for n in range(9))
+    return text(folder / "t.csv", f"x;y;label\n{rows}")
+
+
+def amounts(folder: Path) -> Path:
+    return text(folder / "t.csv", "x,label\n" + "".join(f"{n},{n * 0.37:.2f}\n" for n in range(60)))
+
+
+def other_channels(folder: Path) -> Path:
+    text(folder / "a" / "0.csv", "ax,az\n1,2\n")
+    for number in range(1, 9):
+        text(folder / "a" / f"{number}.csv", f"ax,ay\n{number},2\n")
+    return folder
+
+
 MESSAGES = [
+    (flat, [], "3 of 3 items are unusable (3 in no class folder); none is left", "a folder for each class"),
+    (flat_sounds, [], "(3 in no class folder); none is left", "--pattern '{label}_{n}' for names such as cat_1"),
+    (decimal_commas, [], "(1 numbers with a decimal comma); none is left", "write numbers with a decimal point"),
+    (amounts, [], "x: the label has 60 different numbers in 60 items", "such as low, medium and high"),
+    (other_channels, ["--kind", "series"], "8 of 9 items are unusable (8 other channels than a/0.csv)", "the same channels, or add"),
+    (images, ["--fit", "crop"], "--fit crop needs a size", "--size 96x96"),
     (two_rates, [], "a/2.wav has 16000 Hz, a/1.wav 8000 Hz", "--sample-rate 8000"),
-    (two_sizes, [], "not of one size (height x width): 1 of 6x8, 1 of 9x9", "--size 6x8"),
+    (two_sizes, [], "not of one size (height x width): 1 of 6x8, 1 of 9x9", "--size 6x6; --fit"),
     (mostly_bad, [], "x: 3 of 7 items are unusable (3 empty file); at most 20% may be", "--max-quarantined"),
     (leaking, [], "has 1 item on both sides", "remove one of each"),
     (speech, ["--pattern", "{label}/{a}-{b}"], "fits none of 20 files; the first is 'no/ann_", "--pattern"),
@@ -140,7 +199,7 @@ MESSAGES = [
     (speech, ["--group", "speaker"], "nothing in the source of x is called 'speaker'", "--pattern"),
     (speech, ["--split", "50,50"], "'50,50' are no shares", "--split 60,10,30,0"),
     (speech, ["--kind", "video"], "'video' is no kind of data", "image, audio, series, table"),
-    (speech, ["--kind", "image"], "(20 not a PNG or JPEG file (.wav)); none is left", "first"),
+    (speech, ["--kind", "image"], "(20 not a PNG or JPEG file (.wav)); none is left", "the --kind of these"),
     (images, ["--size", "9"], "--size '9' is no size", "--size 96x96"),
     (images, ["--size", "99999x2"], "is no size", "--size 96x96"),
     (lambda p: text(p / "a.xyz", "x").parent, [], "holds nothing that is read: 1 .xyz", ".wav"),
@@ -162,12 +221,67 @@ def test_what_is_wrong_is_said_in_a_line_with_the_way_out(
     assert message in error
     assert way_out.startswith("Fix: ")
     assert fix in way_out
+    assert ("--max-quarantined" in way_out) == ("at most 20%" in error)
     assert edgeops("list", "--json")[1] == "[]\n"
+    assert [path.name for path in (tmp_path / "farm" / "datasets").glob("[!.]*")] == []
 
 
 def test_what_is_not_there_is_not_found(edgeops: Edgeops, tmp_path: Path) -> None:
     code, _, err = edgeops("add", tmp_path / "none", "--name", "x")
     assert (code, err.splitlines()[-1][:5]) == (4, "Fix: ")
+
+
+class Bars:
+    """Stands for ``Progress``: remembers which bars were begun."""
+
+    begun: ClassVar[list[int]] = []
+
+    def __init__(self, title: str, total: int) -> None:
+        self.total = total
+
+    def __enter__(self) -> Bars:
+        self.begun.append(self.total)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        return
+
+    def resize(self, total: int) -> None:
+        self.total = total
+
+    def update(self, done: int, note: str = "") -> None:
+        assert done <= self.total
+
+
+def test_no_bar_is_begun_for_what_is_refused_at_once(
+    edgeops: Edgeops, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edgeops.cli.progress.Progress", Bars)
+    monkeypatch.setattr(Bars, "begun", [])
+    for source in (two_sizes(tmp_path / "sizes"), tmp_path / "nowhere"):
+        assert edgeops("add", source, "--name", "x")[0] != 0
+    assert Bars.begun == []
+    assert edgeops("add", images(tmp_path / "pets"), "--name", "pets")[0] == 0
+    assert Bars.begun == [20]
+
+
+class TestNames:
+    def test_a_slip_is_told_what_was_meant(self, edgeops: Edgeops, tmp_path: Path) -> None:
+        edgeops("add", images(tmp_path / "shapes"), "--name", "shapes")
+        assert edgeops("show", "shape")[2].startswith(
+            "error: no dataset 'shape': did you mean 'shapes'?\nFix: "
+        )
+        assert edgeops("show", "shapes@9")[2].startswith("error: no dataset 'shapes@9': there is shapes@1\n")
+        assert edgeops("show", "unlike")[2].startswith("error: no dataset 'unlike'\n")
+
+    def test_channels_and_colours_have_theirs(self, edgeops: Edgeops, tmp_path: Path) -> None:
+        for number in range(8):
+            text(tmp_path / "s" / "ab"[number % 2] / f"{number}.csv", f"ax,ay\n{number},9\n5,2\n")
+        edgeops("add", tmp_path / "s", "--name", "s")
+        assert [line.split()[0] for line in edgeops("show", "s")[1].splitlines()[-2:]] == ["ax", "ay"]
+        edgeops("add", images(tmp_path / "pets"), "--name", "pets")
+        named = [line.split()[0] for line in edgeops("show", "pets")[1].splitlines()[-3:]]
+        assert named == ["red", "green", "blue"]
 
 
 class TestShow:

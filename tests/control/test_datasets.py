@@ -212,7 +212,7 @@ def test_facts_difference_and_page(workspace: Workspace, tmp_path: Path) -> None
         "truncated: no header",
         "split 50/10/20/20, stratified",
         "8000 Hz",
-        "cem 1",
+        "cem (1)",
     ):
         assert words in html
     with pytest.raises(NotFoundError):
@@ -233,3 +233,6 @@ def test_the_page_of_a_table_names_its_columns(workspace: Workspace, tmp_path: P
     write_dataset_report(workspace, "pump", tmp_path / "page.html")
     page = (tmp_path / "page.html").read_text()
     assert '<th scope="row">heat</th>' in page and '<th scope="row">&lt;wind&gt;</th>' in page
+    assert "Each feature, by class" in page and "A sample of each class" not in page
+    assert "<title>heat: from 0 to 19, by class</title>" in page
+    assert "&lt;wind&gt;: from 0 to 38" in page and "<polygon" not in page

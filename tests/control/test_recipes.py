@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from edgeops.control.recipes import recipe_path
 from edgeops.control.replays import export_part
 from edgeops.control.settings import Settings
 from edgeops.control.workspace import Workspace, init_workspace
-from edgeops.core.errors import NotFoundError
+from edgeops.core.errors import DataError, NotFoundError
 from edgeops.data.dataset import Dataset
 from edgeops.data.recordings import Recordings
 from edgeops.training.prepare import prepare
@@ -84,8 +85,53 @@ def test_what_ships_goes_before_a_dataset_of_the_same_name(workspace: Workspace)
 
 
 def test_neither_a_recipe_nor_a_dataset(workspace: Workspace) -> None:
-    with pytest.raises(NotFoundError, match="no recipe at nothing"):
+    with pytest.raises(
+        NotFoundError, match=r"'nothing' is neither a recipe nor a dataset \(datasets: none yet\)"
+    ):
         recipe_path(workspace, "nothing")
+
+
+def test_a_misspelt_dataset_is_told_what_was_meant(workspace: Workspace) -> None:
+    register_dataset(workspace, KINDS["house"], None, [])
+    with pytest.raises(NotFoundError, match="did you mean the dataset 'house'") as caught:
+        recipe_path(workspace, "hause")
+    assert "digits" in (caught.value.fix or "")
+    with pytest.raises(NotFoundError, match="did you mean the recipe 'digits'"):
+        recipe_path(workspace, "digit")
+    with pytest.raises(NotFoundError, match=r"neither a recipe nor a dataset \(datasets: house\)"):
+        recipe_path(workspace, "nothing")
+    with pytest.raises(NotFoundError, match="no recipe at models/hause"):
+        recipe_path(workspace, "models/hause")
+
+
+def test_no_recipe_is_written_for_what_cannot_be_trained(workspace: Workspace) -> None:
+    few = dataclasses.replace(KINDS["house"], name="few", parts=np.zeros(16, np.uint8))
+    register_dataset(workspace, few, None, [])
+    with pytest.raises(DataError, match="few@1 has nothing in validation and test") as caught:
+        recipe_path(workspace, "few")
+    assert "edgeops data add SOURCE --name few" in (caught.value.fix or "")
+    one = dataclasses.replace(KINDS["house"], name="one", labels=("on",), targets=np.zeros(16, np.int64))
+    register_dataset(workspace, one, None, [])
+    with pytest.raises(DataError, match="one@1 has one class, 'on'"):
+        recipe_path(workspace, "one")
+    assert not (workspace.root / "recipes").exists()
+
+
+def test_recordings_give_several_windows_each(workspace: Workspace) -> None:
+    register_dataset(workspace, KINDS["pump"], None, [])
+    path = recipe_path(workspace, "pump")
+    prepared = prepare(load_recipe(path), KINDS["pump"])
+    assert np.bincount(prepared.items).min() >= 4
+    assert "# 512 samples, 0.512 s; a window begins every 256 samples of a recording" in path.read_text()
+    assert "not known" not in path.read_text()
+
+
+def test_a_rate_that_is_not_known_is_said_in_the_recipe(workspace: Workspace) -> None:
+    unrated = dataclasses.replace(KINDS["pump"], name="unrated", sample_rate_hz=0.0)
+    register_dataset(workspace, unrated, None, [])
+    path = recipe_path(workspace, "unrated")
+    assert "# the sample rate is not known, so 1 stands for it" in path.read_text()
+    load_recipe(path)
 
 
 def test_recordings_are_exported_as_the_model_takes_them(workspace: Workspace, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from support.trained import alter_run, alter_version, digits_workspace, train_re
 
 from edgeops.control.explanations import choose, explain_model
 from edgeops.control.reproduce import Reproduced, reproduce
-from edgeops.control.runs import compare_runs, flat, run_facts, run_rows
+from edgeops.control.runs import changed_settings, compare_runs, flat, run_facts, run_rows
 from edgeops.control.training_jobs import Trained
 from edgeops.control.workspace import Workspace
 from edgeops.core.errors import ConfigError, NotFoundError, UsageError
@@ -117,7 +117,43 @@ class TestRecord:
         assert rows["seed"] == (1, 4)
         assert rows["state"] == ("registered", "rejected")
         assert not [what for what in rows if what.startswith(("settings.data", "environment"))]
+        assert next(iter(rows)) == "metrics.float.accuracy"
         assert compare_runs(plant.workspace, 1, 1) == []
+
+    def test_what_was_measured_is_compared_even_where_it_is_the_same(self, kept: Plant) -> None:
+        alter_run(kept.workspace, 1, notes={"said": 1.0})
+        with kept.workspace.registry.session() as session:
+            one, other = session.get_one(Run, 1), session.get_one(Run, 2)
+            before, other.metrics = other.metrics, one.metrics
+            session.add(other)
+        rows = {row["what"]: (row["run_1"], row["run_2"]) for row in compare_runs(kept.workspace, 1, 2)}
+        with kept.workspace.registry.session() as session:
+            other = session.get_one(Run, 2)
+            other.metrics = before
+            session.add(other)
+        first, second = rows["metrics.int8.accuracy"]
+        assert first == second is not None
+
+    def test_other_steps_are_one_fact(self, kept: Plant) -> None:
+        settings = dict(kept.second.run.record["settings"])
+        steps = [{"op": "grey"}, {"op": "scale", "factor": 0.5, "offset": 0.0}]
+        alter_run(
+            kept.workspace, 2, settings={**settings, "preprocessing": {"steps": steps, "normalise": "no"}}
+        )
+        rows = {row["what"]: row["run_2"] for row in compare_runs(kept.workspace, 1, 2)}
+        assert rows["settings.preprocessing.steps"] == steps
+        assert not [what for what in rows if what.startswith("settings.preprocessing.steps.")]
+
+    def test_settings_at_a_recipes_default_are_told_from_those_that_were_chosen(self, plant: Plant) -> None:
+        chosen = changed_settings(run_facts(plant.workspace, 2)["settings"])
+        assert chosen["training.epochs"] == 3
+        assert chosen["gates.min_int8_accuracy"] == 1.0
+        assert chosen["architecture.filters"] == [4, 8]
+        assert "training.batch_size" not in chosen and "training.augmentation.copies" not in chosen
+        assert changed_settings({"task": "anomaly", "training": {"batch_size": 32, "threads": 1}}) == {
+            "task": "anomaly",
+            "training.batch_size": 32,
+        }
 
     def test_nested_values_have_dotted_names(self) -> None:
         assert flat({"a": {"b": [1, 2], "c": [{"d": 3}]}, "e": None}) == {

@@ -27,6 +27,7 @@ from edgeops.core.errors import (
     CheckFailed,
     ConfigError,
     ExitCode,
+    MissingExtra,
     NotFoundError,
     UsageError,
     exit_code_of,
@@ -195,8 +196,18 @@ class TestInAWorkspace:
         with pytest.raises(CheckFailed, match="no trial is there yet"):
             require_front(look(ready(workspace, recipe)))
 
+    def test_looking_at_what_has_not_begun_needs_no_optuna_and_begins_nothing(
+        self, workspace: Workspace, recipe: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setitem(sys.modules, "optuna", None)
+        search = ready(workspace, recipe)
+        assert look(search).trials == ()
+        assert not search.path.exists()
+        with pytest.raises(MissingExtra, match="Optuna"):
+            run(search, 1, Workers(AtOnce(), 1), silent)
+
     def test_other_epochs_are_another_search(self, workspace: Workspace, recipe: Path) -> None:
-        look(ready(workspace, recipe))
+        run(ready(workspace, recipe), 0, Workers(AtOnce(), 1), silent)
         with pytest.raises(UsageError, match=r"another epochs \(7 there, 3 now\)"):
             look(ready(workspace, recipe, epochs=3))
         recipe.write_text(RECIPE.replace("high = 96", "high = 80"))

@@ -150,6 +150,29 @@ class TestEnrolment:
             enroll_device(workspace, "cam", {"site": "b"}, None, 100)
         assert path.read_bytes() == before
 
+    def test_a_folder_that_cannot_be_replayed_is_found_out_at_once(
+        self, workspace: Workspace, tmp_path: Path
+    ) -> None:
+        for source in ("replay:nofolder", f"replay:{tmp_path}", "replay:"):
+            with pytest.raises(NotFoundError, match="it holds no inputs.npy") as caught:
+                enroll_device(workspace, "cam", {}, source, 100)
+            assert "edgeops data export" in (caught.value.fix or "")
+        for source in ("folder", "a b:c", "mod:", "file:///x"):
+            with pytest.raises(UsageError, match="is no source of inputs") as refused:
+                enroll_device(workspace, "cam", {}, source, 100)
+            assert "replay:FOLDER" in (refused.value.fix or "")
+        assert not (workspace.root / "devices").exists()
+        with workspace.registry.reading() as session:
+            assert session.exec(select(Device)).all() == []
+
+    def test_every_form_of_source_reaches_the_agent(self, workspace: Workspace, tmp_path: Path) -> None:
+        np.save(tmp_path / "inputs.npy", np.zeros((2, 3)))
+        for number, source in enumerate(
+            (f"replay:{tmp_path}", "stdin", "mqtt://10.0.0.1:1883/x", "my.camera:frames")
+        ):
+            path = enroll_device(workspace, f"cam-{number}", {}, source, 100)
+            assert source in path.read_text()
+
     def test_when_the_files_cannot_be_written_the_device_is_not_enrolled(self, workspace: Workspace) -> None:
         (workspace.root / "devices").write_text("a file where the folder should be")
         with pytest.raises(StorageError):

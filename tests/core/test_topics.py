@@ -52,6 +52,23 @@ def test_what_is_no_name_would_break_a_topic_or_a_path(name: str) -> None:
         check_name(name, "device")
 
 
+@given(st.text(max_size=80))
+def test_a_text_that_is_no_name_is_answered_with_one_that_is(text: str) -> None:
+    try:
+        check_name(text, "dataset")
+    except UsageError as error:
+        assert error.fix is not None
+        assert check_name(error.fix.removeprefix("such as "), "dataset")
+    else:
+        assert text
+
+
+def test_the_remedy_is_as_near_as_can_be() -> None:
+    with pytest.raises(UsageError) as caught:
+        check_name("my pets", "dataset")
+    assert caught.value.fix == "such as my-pets"
+
+
 def test_the_table_names_every_kind_of_device_topic() -> None:
     listed = {rule.pattern.rsplit("/", 1)[1] for rule in TOPICS if rule.pattern.startswith("device/")}
     assert listed == {kind.value for kind in Kind}

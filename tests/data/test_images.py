@@ -74,10 +74,10 @@ def test_mixed_sizes_are_refused_with_the_option_and_taken_with_it(tmp_path: Pat
     image(tmp_path / "b" / "3.png", pixels(3, 12, 12))
     with pytest.raises(DataError, match=r"not of one size .*: 2 of 6x8, 1 of 12x12") as caught:
         read(tmp_path)
-    assert "--size 6x8" in (caught.value.fix or "")
+    assert "such as --size 6x6; --fit crop" in (caught.value.fix or "")
     items, _, notes = read(tmp_path, size=(6, 8))
     assert {item.values.shape for item in items.values()} == {(6, 8, 3)}
-    assert notes == ["1 image stretched or shrunk to 6x8"]
+    assert notes == ["1 of 3 files stretched or shrunk to 6x8"]
 
 
 def test_resizing_is_that_of_height_and_width(tmp_path: Path) -> None:
@@ -151,3 +151,39 @@ def test_without_pillow_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.M
     with pytest.raises(MissingExtra, match="images need pillow") as caught:
         read(tmp_path)
     assert caught.value.fix == 'pip install "edgeops[train]"'
+
+
+@pytest.mark.parametrize(
+    ("sides", "suggested"),
+    [((300, 90), "64x64"), ((300, 200), "96x96"), ((40, 33), "32x32"), ((20, 9), "9x9")],
+)
+def test_the_size_that_is_suggested_is_a_square_to_shrink_to(
+    tmp_path: Path, sides: tuple[int, int], suggested: str
+) -> None:
+    for number, side in enumerate(sides):
+        image(tmp_path / "a" / f"{number}.png", pixels(number, side, side + 1))
+    with pytest.raises(DataError) as caught:
+        read(tmp_path)
+    assert f"such as --size {suggested};" in (caught.value.fix or "")
+
+
+def test_cutting_keeps_the_proportions(tmp_path: Path) -> None:
+    values = np.zeros((10, 30, 3), np.uint8)
+    values[:, 10:20] = 200  # the middle third, which is the square
+    image(tmp_path / "a" / "wide.png", values)
+    image(tmp_path / "a" / "high.png", values.transpose(1, 0, 2))
+    items, _, notes = read(tmp_path, size=(5, 5), crop=True)
+    assert all((item.values == 200).all() for item in items.values())
+    assert notes == ["2 of 2 files cut and resized to 5x5"]
+    stretched, _, _ = read(tmp_path, size=(5, 5))
+    assert stretched["a/wide.png"].values.min() == 0
+
+
+def test_sizes_are_compared_before_anything_is_given(tmp_path: Path) -> None:
+    """So that no bar is drawn for a source that is refused."""
+    text(tmp_path / "a" / "notes.txt", "x")
+    image(tmp_path / "a" / "1.png", pixels(1, 6, 8))
+    image(tmp_path / "a" / "2.png", pixels(2, 9, 9))
+    reader, _ = open_source(str(tmp_path), Request(kind="image"))
+    with pytest.raises(DataError):
+        next(iter(reader))

@@ -157,10 +157,10 @@ class TestQuarantine:
             match=r"set: 6 of 26 items are unusable \(4 empty file, 2 truncated\); at most 20% may be",
         ) as caught:
             add(root, tmp_path / "d")
-        assert "'no/cut.wav' first (truncated: 16 of 800 bytes of samples)" in (caught.value.fix or "")
+        assert "'yes/bad0.wav' first (empty file)" in (caught.value.fix or "")
         assert "--max-quarantined" in (caught.value.fix or "")
         assert len(caught.value.fields["quarantined"]) == 6  # type: ignore[arg-type]
-        assert list((tmp_path / "d").iterdir()) == []
+        assert not (tmp_path / "d").exists()
         assert add(root, tmp_path / "d", None, Terms(max_quarantined=0.25)).came == 20
 
     def test_hidden_files_do_not_stop_it(self, tmp_path: Path) -> None:
@@ -350,8 +350,7 @@ class TestInterruption:
                 try:
                     add(root, tmp_path / "d")
                 except Cut:
-                    assert not (tmp_path / "d" / "1").exists()
-                    assert list((tmp_path / "d").iterdir()) == []
+                    assert not (tmp_path / "d").exists()
                 else:
                     break
         assert count == len(reached) == 4

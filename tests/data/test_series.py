@@ -223,3 +223,70 @@ def test_without_pyarrow_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.
     with pytest.raises(MissingExtra, match="CSV and Parquet files need pyarrow") as caught:
         read(tmp_path)
     assert caught.value.fix == 'pip install "edgeops[train]"'
+
+
+def steps(root: Path, name: str, times: object, extra: str = "ax", label: str = "walk") -> Path:
+    rows = "".join(f"{time},{number}.5\n" for number, time in enumerate(times))  # type: ignore[arg-type, call-overload]
+    return text(root / label / f"{name}.csv", f"time,{extra}\n{rows}")
+
+
+class TestTime:
+    def test_its_steps_make_the_rate(self, tmp_path: Path) -> None:
+        steps(tmp_path, "1", [0.02 * n for n in range(50)])
+        steps(tmp_path, "2", [round(0.0201 * n, 4) for n in range(50)])  # a clock that is a little slow
+        steps(tmp_path, "3", [0])  # too short to have a rate of its own
+        items, aside, reader = read(tmp_path)
+        assert (len(items), aside, reader.sample_rate_hz) == (3, {}, 50.0)
+        assert reader.notes == ["left out as time: time; its steps of 0.02 s make 50 Hz"]
+
+    def test_a_unit_that_is_a_guess_is_said_to_be_one_and_the_option_is_believed(
+        self, tmp_path: Path
+    ) -> None:
+        steps(tmp_path, "1", range(0, 1000, 20))
+        assert read(tmp_path)[2].notes == [
+            "left out as time: time; its steps of 0.02 s make 50 Hz (read as milliseconds: --sample-rate HZ says "
+            "what is right)"
+        ]
+        items, _, reader = read(tmp_path, sample_rate_hz=0.05)
+        assert (len(items["walk/1.csv"].values), reader.sample_rate_hz) == (50, 0.05)
+
+    def test_a_rate_that_is_asked_for_resamples(self, tmp_path: Path) -> None:
+        steps(tmp_path, "1", [0.01 * n for n in range(100)])
+        items, _, reader = read(tmp_path, sample_rate_hz=50.0)
+        assert len(items["walk/1.csv"].values) == 50
+        assert reader.notes == ["1 file resampled to 50 Hz", "left out as time: time"]
+
+    def test_uneven_steps_are_a_warning(self, tmp_path: Path) -> None:
+        steps(tmp_path, "1", [0.02 * n for n in range(50)])
+        steps(tmp_path, "2", [0.02 * n + 0.013 * (n % 2) for n in range(50)])
+        items, _, reader = read(tmp_path)
+        assert (len(items), reader.sample_rate_hz) == (2, 50.0)
+        assert reader.notes[-1].startswith("warning: 1 file with uneven steps of time, such as walk/2.csv")
+
+    def test_two_clocks_that_differ_are_refused_with_the_option(self, tmp_path: Path) -> None:
+        steps(tmp_path, "1", [0.02 * n for n in range(50)])
+        steps(tmp_path, "2", [0.04 * n for n in range(50)])
+        with pytest.raises(DataError, match=r"walk/2\.csv has 25 Hz, walk/1\.csv 50 Hz"):
+            read(tmp_path)
+
+    def test_none_at_all_is_a_warning_that_names_the_option(self, tmp_path: Path) -> None:
+        text(tmp_path / "a" / "1.csv", "x\n1\n2\n")
+        (note,) = read(tmp_path)[2].notes
+        assert note.startswith("warning: the sample rate is not known")
+        assert "--sample-rate 50" in note
+
+
+class TestChannels:
+    def test_they_are_named_and_in_the_order_of_the_first_file(self, tmp_path: Path) -> None:
+        text(tmp_path / "a" / "1.csv", "ax,ay\n1,2\n3,4\n")
+        text(tmp_path / "a" / "2.csv", "ay,ax\n6,5\n8,7\n")
+        items, _, reader = read(tmp_path)
+        assert reader.columns == ("ax", "ay")
+        assert items["a/2.csv"].values.tolist() == [[5, 6], [7, 8]]
+
+    def test_a_file_with_others_is_set_aside(self, tmp_path: Path) -> None:
+        text(tmp_path / "a" / "1.csv", "ax,ay\n1,2\n")
+        text(tmp_path / "a" / "2.csv", "ax,az\n5,6\n")
+        items, aside, _ = read(tmp_path)
+        assert list(items) == ["a/1.csv"]
+        assert aside == {"a/2.csv": "other channels than a/1.csv: ax, az instead of ax, ay"}

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from support.packages import build
 from support.registry import NOW, add_devices, add_version
 
-from edgeops.core.errors import NotFoundError, StorageError, TrustError, UsageError
+from edgeops.core.errors import CheckFailed, NotFoundError, StorageError, TrustError, UsageError
+from edgeops.fleet.rollouts import start_rollout
 from edgeops.registry.blobs import BlobStore
 from edgeops.registry.lineage import lineage
 from edgeops.registry.names import find_dataset, find_device, find_model, split_version
@@ -88,13 +89,37 @@ def test_from_data_to_retrain_and_back(session) -> None:
 
 
 class TestNames:
-    def test_the_latest_without_a_version(self, session) -> None:
+    def test_without_a_version_it_is_the_newest_that_is_registered(self, session) -> None:
         add_version(session, build(1))
         add_version(session, build(2), state="rejected")
-        assert find_model(session, "tiny").version == 2
+        add_version(session, build(3), state="evaluation")
+        assert find_model(session, "tiny").version == 1
         assert find_model(session, "tiny", registered=True).version == 1
-        assert find_model(session, "tiny@1").version == 1
-        assert find_dataset(session, "set").version == 2
+        assert find_model(session, "tiny@2").version == 2
+        assert find_model(session, "tiny@3", registered=True).version == 3  # named, it is what was meant
+        assert find_dataset(session, "set").version == 3
+
+    def test_where_none_is_registered_it_is_the_newest_but_not_for_devices(self, session) -> None:
+        add_version(session, build(1), state="evaluation")
+        add_version(session, build(2), state="rejected")
+        assert find_model(session, "tiny").version == 2
+        with pytest.raises(
+            NotFoundError, match=r"registered: there is tiny@2 \(rejected\), tiny@1 \(eval"
+        ) as caught:
+            find_model(session, "tiny", registered=True)
+        assert caught.value.fix == "edgeops model show tiny@2 says why"
+
+    def test_a_version_that_is_not_there_is_told_with_those_that_are(self, session) -> None:
+        add_version(session, build(1))
+        with pytest.raises(NotFoundError, match="no model 'tiny@9': there is tiny@1"):
+            find_model(session, "tiny@9")
+
+    def test_a_version_for_evaluation_is_not_rolled_out(self, session) -> None:
+        version = add_version(session, build(1), state="evaluation")
+        add_devices(session, "cam-01")
+        with pytest.raises(CheckFailed, match="tiny@1 was trained with --holdout") as caught:
+            start_rollout(session, version, {}, (100,), 0.1, NOW)
+        assert "without --holdout" in (caught.value.fix or "")
 
     @pytest.mark.parametrize("find", [find_model, find_dataset, find_device])
     def test_what_is_not_there_is_named_with_a_way_to_look(self, session, find) -> None:
@@ -104,8 +129,9 @@ class TestNames:
 
     @pytest.mark.parametrize("text", ["a@", "a@x", "a@-1", "a@1.5", "a@1@2"])
     def test_a_version_is_a_number(self, text: str) -> None:
-        with pytest.raises(UsageError, match="number"):
+        with pytest.raises(UsageError, match="number") as caught:
             split_version(text)
+        assert caught.value.fix == "a, or such as a@1"
 
 
 class TestBlobs:

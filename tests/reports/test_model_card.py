@@ -171,6 +171,77 @@ class TestWords:
             assert "recordings of normal: their beginning trains, their end tests" in text
         assert CLASSIFIER.alike == ""
 
+    def test_the_split_is_what_was_used_in_the_units_that_were(self) -> None:
+        parts = {
+            "train": {"inputs": 600, "items": 13},
+            "test": {"inputs": 400, "items": 6},
+        }
+        run = {**CLASSIFIER.run, "parts": parts, "holdout": {}}
+        whole = dict(dataclasses.replace(CLASSIFIER, run=run).facts())
+        assert whole["data"] == "fruit@2, image, from fruit.zip: 1,100 items; 3 set aside"
+        assert whole["split"] == (
+            "by tree, stratified: train 600 windows of 13 images (60%); test 400 windows of 6 images (40%)"
+        )
+        timed = {**run, "settings": {"split": {"by_time": ["normal"]}, "data": {"window": 64, "stride": 8}}}
+        facts = dict(dataclasses.replace(CLASSIFIER, run=timed).facts())
+        assert facts["split"].startswith("train 600 windows") and "cut by time" in facts
+        held = {**timed, "settings": {"data": {"stride": 8}}, "holdout": {"load": ["1"]}}
+        assert dict(dataclasses.replace(CLASSIFIER, run=held).facts())["split"].startswith("train 600")
+
+    def test_folders_of_the_source_are_named_where_they_decided(self) -> None:
+        parts = {
+            "train": {"inputs": 60, "items": 60, "own_folder": 60},
+            "validation": {"inputs": 10, "items": 10, "own_folder": 0},
+            "test": {"inputs": 30, "items": 30, "own_folder": 30},
+        }
+        run = {**CLASSIFIER.run, "parts": parts, "holdout": {}}
+        split = dict(dataclasses.replace(CLASSIFIER, run=run).facts())["split"]
+        assert split == (
+            "train 60 images (60%); validation 10 images (10%); test 30 images (30%); "
+            "train and test as the folders of the source say"
+        )
+        mixed = {**run, "parts": {**parts, "test": {"inputs": 30, "items": 30, "own_folder": 29}}}
+        assert "folders" not in dict(dataclasses.replace(CLASSIFIER, run=mixed).facts())["split"]
+
+    def test_few_recordings_are_not_hidden_by_their_windows(self) -> None:
+        run = {**CLASSIFIER.run, "parts": {"test": {"inputs": 100, "items": 3}}}
+        found = {
+            kind: {**m, "effective_n": 12.0, "class_effective_n": [6, 4, 2]}
+            for kind, m in CLASSIFIER.metrics.items()
+        }
+        card = dataclasses.replace(
+            CLASSIFIER, run=run, metrics=found, dataset={**CLASSIFIER.dataset, "kind": "series"}
+        )
+        assert "Relying on its figures: 3 recordings test it, and others may be harder." in card.limits()
+        assert card.accuracy().low is not None and card.accuracy().low < (CLASSIFIER.accuracy().low or 0)
+        for text in (render_markdown(card), render_html(card)):
+            assert "100 windows of 3 recordings of the test part" in text
+            assert "the intervals count them as 12." in text
+
+    def test_a_version_for_evaluation_says_so(self) -> None:
+        lines = dataclasses.replace(CLASSIFIER, state="evaluation").limits()
+        assert any(line.startswith("Devices: it was trained to be tested") for line in lines)
+
+    def test_more_alarms_than_the_threshold_was_set_for_are_told(self) -> None:
+        run = {**CLASSIFIER.run, "settings": {"anomaly": {"quantile": 0.99}}}
+        said = "\n".join(dataclasses.replace(anomaly_card(), run=run).limits())
+        assert "Acting on single alarms: 5.0% of the normal test items raise one" in said
+        assert "set for 1.0%" in said
+        lax = {**CLASSIFIER.run, "settings": {"anomaly": {"quantile": 0.97}}}
+        assert "single alarms" not in "\n".join(dataclasses.replace(anomaly_card(), run=lax).limits())
+
+    def test_a_list_of_a_parameter_is_not_printed_as_code(self) -> None:
+        run = {**CLASSIFIER.run, "parameters": {"filters": [10, 4], "dense": 16}}
+        assert dict(dataclasses.replace(CLASSIFIER, run=run).facts())["architecture"] == (
+            "small_cnn filters 10, 4; dense 16"
+        )
+
+    def test_without_a_description_or_a_limit_nothing_is_made_up(self) -> None:
+        gates = [{"name": "max_artifact_bytes", "passed": True, "value": 100, "limit": 2**31 - 1, "note": ""}]
+        card = dataclasses.replace(CLASSIFIER, description="", gates=gates)
+        for text in (render_markdown(card), render_html(card)):
+            assert "No description" not in text and "2147483647" not in text
+
     def test_an_anomaly_model_names_nothing(self) -> None:
         said = "\n".join(anomaly_card().limits())
         assert "Naming what is wrong" in said
@@ -182,7 +253,7 @@ class TestWords:
         assert facts["split"] == "by tree, stratified: train 90%, test 10%"
         assert facts["held out"] == "tree = a or b"
         assert facts["training"] == "run 7, seed 5, 9 epochs, batches of 32, learning rate 0.002, 61 s"
-        assert facts["quantization"].endswith("50 (0.8); training with quantization tried, not taken")
+        assert facts["quantization"].endswith("50 (0.800); training with quantization tried, not taken")
 
     def test_a_run_of_an_older_version_has_fewer(self) -> None:
         run = {"id": 1, "seed": 1, "seconds": 3.0}
@@ -208,7 +279,7 @@ class TestMarkdown:
             "Not for",
         ]
         assert "| pear | 40 | 0.800 (0.652..0.895) | apple (8) |" in text
-        assert "| fits_stm32l4r5 | FAIL | 1.5 | 1 | arena of 1,000,000 B |" in text
+        assert "| fits_stm32l4r5 | FAIL | 150.0% | 100% | arena of 1,000,000 B |" in text
         assert "| stm32l4r5 | does not fit: arena | 90,000 B | 1,000,000 B | 1.5..22 ms |" in text
         assert "| linux | fits | 12,345 B | - | - |" in text
         assert "Expected calibration error: 0.140." in text
@@ -237,6 +308,7 @@ class TestMarkdown:
         text = render_markdown(anomaly_card())
         assert "Threshold of the mean squared error of the restored input: 0.0375." in text
         assert "| area under the ROC curve | 0.900 (" in text
+        assert "| false alarms | 0.050 (" in text
 
 
 class TestPage:

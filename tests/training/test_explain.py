@@ -50,10 +50,11 @@ STEPS = {
 def recipe(
     folder: Path, step: str = "", kind: str = "series", architecture: str = 'kind = "dense"'
 ) -> Recipe:
-    steps = f"[{{ {STEPS[step]} }}, {{ op = 'scale', factor = 2.0 }}]" if step else "[]"
+    steps = f"[{{ {STEPS.get(step, step)} }}, {{ op = 'scale', factor = 2.0 }}]" if step else "[]"
+    window = "window = 1024\n" if kind == "series" else ""
     path = folder / "recipe.toml"
     path.write_text(
-        f'[recipe]\nname = "r"\n[data]\nname = "d"\nkind = "{kind}"\nwindow = 1024\n'
+        f'[recipe]\nname = "r"\n[data]\nname = "d"\nkind = "{kind}"\n{window}'
         f"[preprocessing]\nsteps = {steps}\n[architecture]\n{architecture}\n[training]\nepochs = 1\n"
     )
     return load_recipe(path)
@@ -69,6 +70,41 @@ class TestLayout:
         whole = layout_of(recipe(tmp_path, "spectrum"), (5, 3))
         assert (whole.view, whole.bands) == (SPECTRUM, framed.bands)
         assert layout_of(recipe(tmp_path, "mfcc"), (49, 10, 1)).bands[3] == "coefficient 3"
+
+    def test_channels_are_taken_apart_and_have_their_names(self, tmp_path: Path) -> None:
+        layout = layout_of(recipe(tmp_path, "fft_bands"), (7, 10), ("ax", "ay"))
+        assert layout.bands[:2] == ("0-100 Hz, ax", "0-100 Hz, ay")
+        regions = regions_of(layout)
+        assert [r.name for r in regions][4:6] == ["ax, 400-500 Hz", "ay, 0-100 Hz"]
+        seen = np.zeros((7, 10), int)
+        for region in regions:
+            seen[region.place] += 1
+        assert (seen == 1).all()
+        assert regions[5].place == (slice(None), slice(1, 2, 2))
+        series = layout_of(recipe(tmp_path), (100, 2), ("ax", "ay"))
+        assert [region.name for region in regions_of(series)][:2] == ["ax", "ay"]
+
+    def test_many_bands_of_many_channels_go_together_within_a_channel(self) -> None:
+        bands = tuple(f"{i}-{i + 1} Hz, c{c}" for i in range(60) for c in range(3))
+        regions = regions_of(Layout(SPECTROGRAM, (5, 180), bands, channels=("c0", "c1", "c2")))
+        seen = np.zeros((5, 180), int)
+        for region in regions:
+            seen[region.place] += 1
+        assert (seen == 1).all()
+        assert len({region.name for region in regions}) == len(regions) <= MOST_BANDS
+
+    @pytest.mark.parametrize(
+        ("high", "bands", "first"),
+        [(25, 64, "0.0-0.4 Hz"), (5, 5, "0.0-1.0 Hz"), (0.5, 64, "0.000-0.008 Hz")],
+    )
+    def test_narrow_bands_are_told_apart(self, tmp_path: Path, high: float, bands: int, first: str) -> None:
+        asked = (
+            f'op = "fft_bands", sample_rate_hz = {2 * high}, fft_length = 256, bands = {bands}, high_hz = {high}, '
+            "frame_step = 128"
+        )
+        named = layout_of(recipe(tmp_path, asked), (7, bands)).bands
+        assert named[0] == first
+        assert len(set(named)) == bands
 
     def test_mel_bands_are_named_by_where_they_peak(self, tmp_path: Path) -> None:
         names = layout_of(recipe(tmp_path, "log_mel"), (49, 20, 1)).bands

@@ -15,7 +15,9 @@ from edgeops.core.errors import DataError
 from edgeops.training.evaluate import Metrics, area_under_roc, measure, with_slices
 from edgeops.training.gates import FitFinding, count_leaked, judge, judge_retrain
 from edgeops.training.recipe import Recipe, find_recipe, load_recipe
+from edgeops.training.recipe.keys import MAX_BYTES
 from edgeops.training.recipe.sections import Robustness
+from edgeops.training.sampling import sampling_of
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +77,38 @@ def test_the_worst_class_counts(recipe: Recipe) -> None:
     metrics = measure(np.array([0] * 100 + [1] * 8 + [0] * 2), np.array([0] * 100 + [1] * 10), 3)
     (gate,) = [g for g in judge(strict, metrics, metrics, 1) if g.name == "min_class_recall"]
     assert (gate.passed, gate.value, gate.limit) == (False, 0.8, 0.9)
+
+
+def test_a_size_without_a_limit_is_no_gate(recipe: Recipe) -> None:
+    free = with_gates(recipe, max_artifact_bytes=MAX_BYTES)
+    assert "max_artifact_bytes" not in [gate.name for gate in judge(free, at(9, 10), at(9, 10), 10**9)]
+
+
+def test_false_alarms_are_the_normal_items_that_are_not_taken_for_normal() -> None:
+    recipe = with_gates(load_recipe(find_recipe("anomaly")), max_false_alarms=0.1)
+    predicted, targets = np.array([0] * 90 + [1] * 10 + [1] * 900), np.array([0] * 100 + [1] * 900)
+    met = dataclasses.replace(measure(predicted, targets, 2), auc=0.99)
+    assert met.false_alarms == pytest.approx(0.1)
+    assert met.to_dict()["false_alarms"] == met.false_alarms
+    worse = dataclasses.replace(measure(np.array([1] * 11 + [0] * 89), np.zeros(100, int), 2), auc=0.99)
+    for metrics, passed in ((met, True), (worse, False)):
+        (gate,) = [g for g in judge(recipe, metrics, metrics, 1) if g.name == "max_false_alarms"]
+        assert (gate.passed, gate.value, gate.limit) == (passed, metrics.false_alarms, 0.1)
+    unlimited = with_gates(recipe, max_false_alarms=1.0)
+    assert "max_false_alarms" not in [gate.name for gate in judge(unlimited, met, met, 1)]
+    assert measure(predicted, targets, 2).false_alarms is None
+
+
+def test_metrics_say_on_how_many_independent_items_they_rest() -> None:
+    targets, predicted = np.array([0] * 8 + [1] * 8), np.array([0] * 16)
+    columns = {"load": ["1"] * 8 + ["2"] * 8}
+    sampling = sampling_of(np.arange(16) // 4, (), 100, 50)  # four recordings of four windows, half shared
+    metrics = with_slices(measure(predicted, targets, 3), predicted, targets, columns, sampling)
+    assert metrics.class_effective_n == (4, 4, 0)
+    assert metrics.effective_n == 4
+    document = metrics.to_dict()
+    assert document["slices"][1]["effective_n"] == document["class_effective_n"][1] == 4
+    assert "effective_n" not in measure(predicted, targets, 3).to_dict()
 
 
 def test_the_worst_slice_of_enough_items_counts_and_is_named(recipe: Recipe) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -104,6 +105,17 @@ def test_what_is_held_out_is_tested_whole_and_the_rest_validates_at_its_end(tmp_
     assert prepared.slices["load"][int(np.flatnonzero(prepared.items == 2)[0])] == "1"
 
 
+def test_recordings_that_are_too_short_to_end_in_a_window_validate_whole(tmp_path: Path) -> None:
+    recipe, dataset = bearing(tmp_path, "classification", 'holdout = { load = ["1"] }')
+    values = np.asarray(dataset.inputs)
+    short = dataclasses.replace(dataset, inputs=values[:, :400])  # its last 15% are no window of 100
+    prepared = prepare(recipe, short)
+    of_item = {item: set(prepared.parts[prepared.items == item].tolist()) for item in range(4)}
+    assert of_item[2] == {Part.TEST}
+    assert [len(of_item[item]) for item in (0, 1, 3)] == [1, 1, 1]
+    assert set().union(*of_item.values()) == {Part.TRAIN, Part.VALIDATION, Part.TEST}
+
+
 def test_a_label_with_one_recording_is_cut_by_time(tmp_path: Path) -> None:
     recipe, dataset = bearing(tmp_path, "classification", 'holdout = { load = ["1"] }\nby_time = ["normal"]')
     prepared = prepare(recipe, dataset)
@@ -127,5 +139,9 @@ def test_a_label_that_the_data_do_not_have_is_named(tmp_path: Path) -> None:
 def test_a_front_end_that_does_not_suit_is_named_with_its_step(tmp_path: Path) -> None:
     recipe, dataset = bearing(tmp_path, "classification", "")
     step = make_step("grey")
-    with pytest.raises(ConfigError, match=r"preprocessing does not suit inputs of shape \(100, 1\).*grey"):
+    with pytest.raises(
+        ConfigError, match=r"preprocessing does not suit inputs of shape \(100, 1\).*grey"
+    ) as caught:
         prepare(recipe, dataset, (step,))
+    assert caught.value.fields["key"] == "preprocessing.steps"
+    assert caught.value.fix is not None

@@ -107,6 +107,8 @@ def test_the_digest_knows_values_and_not_layout(tmp_path: Path) -> None:
         ('kind = "image"', 'kind = "imge"', 6, "'data.kind' is 'imge'; did you mean 'image'?"),
         ('kind = "image"', 'kind = "audio"', 4, "audio needs 'data.window'"),
         ('kind = "image"', 'kind = "image"\nstride = 4', 7, "'data.stride' needs 'data.window'"),
+        ('kind = "image"', 'kind = "image"\nwindow = 4', 7, "an item of kind 'image' is whole"),
+        ('kind = "image"', 'kind = "table"\nwindow = 4', 7, "an item of kind 'table' is whole"),
         (
             'name = "digits"\n\n[data]',
             'name = "digits"\ntask = "anomaly"\n\n[data]',

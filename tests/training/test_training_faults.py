@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgeops.core.errors import DataError, ExitCode, TrainingDiverged, exit_code_of
+from edgeops.core.errors import ConfigError, DataError, ExitCode, TrainingDiverged, exit_code_of
 from edgeops.data.dataset import Dataset, Part, new_dataset
 from edgeops.data.items import Items
-from edgeops.training.pipeline import count_leaked_rows, train
+from edgeops.training import pipeline
+from edgeops.training.pipeline import check, count_leaked_rows, train
 from edgeops.training.prepare import prepare
 from edgeops.training.recipe import Recipe, load_recipe
 from edgeops.training.windows import overlap
@@ -66,6 +67,9 @@ def rows(
     return dataclasses.replace(dataset, parts=np.array([parts[i] for i in order], np.uint8), groups=ordered)
 
 
+PARTS = [Part.TRAIN] * 20 + [Part.VALIDATION] * 10 + [Part.TEST] * 10
+
+
 class TestWhatCannotBeTrained:
     def test_a_loss_that_is_no_number_ends_the_training_and_names_the_rate(self, tmp_path: Path) -> None:
         dataset = rows([0] * 100 + [1] * 20, ("normal", "worn"), scale=1e25)
@@ -92,6 +96,24 @@ class TestWhatCannotBeTrained:
             train(recipe, rows([0] * 80, ("a",)), 1)
         assert "anomal" in (caught.value.fix or "")
 
+    def test_what_cannot_be_trained_is_found_out_before_a_value_is_read(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def unread(*_: object) -> None:
+            raise AssertionError("the front end ran")
+
+        monkeypatch.setattr(pipeline, "prepare", unread)
+        for dataset, words in (
+            (rows([0] * 80, ("a",)), "nothing to tell apart"),
+            (rows([0, 1], ("a", "b")), "empty"),
+        ):
+            with pytest.raises(DataError, match=words):
+                train(recipe_of(tmp_path, TABLE), dataset, 1)
+        resized = {'{ op = "scale", factor = FACTOR }': '{ op = "resize", height = 4, width = 4 }'}
+        unfit = recipe_of(tmp_path, {**resized, **TABLE})
+        with pytest.raises(ConfigError, match="preprocessing does not suit"):
+            check(unfit, rows([0, 1] * 40, ("a", "b")))
+
     def test_two_items_name_the_part_that_is_empty(self, tmp_path: Path) -> None:
         recipe = recipe_of(tmp_path, TABLE)
         with pytest.raises(DataError, match="is empty"):
@@ -105,14 +127,22 @@ class TestWhatCannotBeTrained:
         assert epochs == []
 
 
+class TestWhatWasUsed:
+    def test_the_parts_and_the_groups_of_the_test_part_are_told(self, tmp_path: Path) -> None:
+        groups = (*[""] * 30, *"aabbccddee")
+        result = train(recipe_of(tmp_path, TABLE), rows([0, 1] * 20, ("a", "b"), PARTS, groups), 1)
+        assert result.parts["test"] == {"inputs": 10, "items": 10, "groups": 5}
+        assert result.parts["train"]["inputs"] == 20
+        assert result.int8_metrics.effective_n is not None
+        alone = train(recipe_of(tmp_path, TABLE), rows([0, 1] * 20, ("a", "b"), PARTS), 1)
+        assert alone.int8_metrics.effective_n is None
+
+
 class TestCurves:
     def test_an_autoencoder_has_no_accuracy(self, tmp_path: Path) -> None:
         dataset = rows([0] * 100 + [1] * 20, ("normal", "worn"))
         result = train(recipe_of(tmp_path, ANOMALY), dataset, 1)
         assert {name for figures in result.curves for name in figures} == {"loss", "val_loss"}
-
-
-PARTS = [Part.TRAIN] * 20 + [Part.VALIDATION] * 10 + [Part.TEST] * 10
 
 
 class TestLeaks:

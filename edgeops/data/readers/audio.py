@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeops.core.errors import DataError
-from edgeops.data.readers.entry import Item, Request, SetAside, counted, one_line, required
+from edgeops.data.readers.entry import NO_CLASS, Item, Request, SetAside, counted, one_line, required
 from edgeops.data.readers.layout import Placed, place
 from edgeops.data.readers.resampling import resampled
 from edgeops.data.readers.tree import FileTree
@@ -67,7 +67,7 @@ class AudioReader:
     def _decoded(self, entry: Placed) -> tuple[NDArray[Any], float, int]:
         """Samples (n,) as int16 where that is exact and float64 otherwise, rate and number of channels."""
         if not entry.label:
-            raise ValueError("in no class folder")
+            raise ValueError(NO_CLASS)
         content = entry.file.read()
         if short := shortfall(content):
             raise ValueError(short)

@@ -54,7 +54,7 @@ def open_source(spec: str, request: Request) -> tuple[Reader, list[SetAside]]:
 
 
 def guess_kind(tree: FileTree) -> tuple[str, str]:
-    """(kind, a sentence that says why) by the most frequent suffix; raises ``DataError`` where none is known."""
+    """(kind, a sentence that says why) by the most frequent suffixes; raises ``DataError`` where none is known."""
     counts = Counter(file.suffix for file in tree.files if file.suffix in _READABLE)
     if not counts:
         found = Counter(file.suffix or "no suffix" for file in tree.files).most_common(5)
@@ -64,16 +64,18 @@ def guess_kind(tree: FileTree) -> tuple[str, str]:
             fix="give class folders of .png, .jpg or .wav, recordings as .npz, .csv or .parquet, or one table",
             source=str(tree.path),
         )
-    suffix, count = counts.most_common(1)[0]
-    if suffix in images.SUFFIXES:
+    families = (images.SUFFIXES, audio.SUFFIXES, series.SUFFIXES)
+    family = max(families, key=lambda suffixes: sum(counts[suffix] for suffix in suffixes))
+    mine = [(suffix, count) for suffix, count in counts.most_common() if suffix in family]
+    if family is images.SUFFIXES:
         kind = "image"
-    elif suffix in audio.SUFFIXES:
+    elif family is audio.SUFFIXES:
         kind = "audio"
-    elif suffix in columns.SUFFIXES and _is_table(tree):
-        kind = "table"
     else:
-        kind = "series"
-    return kind, f"kind {kind}: guessed from {count:,} {suffix} file{'s' * (count > 1)}; --kind says it"
+        kind = "table" if mine[0][0] in columns.SUFFIXES and _is_table(tree) else "series"
+    shown = " and ".join(f"{count:,} {suffix}" for suffix, count in mine)
+    files = "files" if sum(count for _, count in mine) > 1 else "file"
+    return kind, f"kind {kind}: guessed from {shown} {files}; --kind says it"
 
 
 def _is_table(tree: FileTree) -> bool:

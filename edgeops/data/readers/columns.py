@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeops.data.readers.entry import counted, one_line, printable, required
+from edgeops.data.readers.entry import DECIMAL_COMMA, counted, one_line, printable, required
 from edgeops.data.readers.tree import DAMAGED, SourceFile
 
 SUFFIXES = (".csv", ".parquet")
@@ -19,6 +20,7 @@ _SNIFFED_BYTES = 1 << 16
 _BATCH_ROWS = 1 << 14
 _BLOCK_BYTES = 1 << 20
 _LONGEST_NAME = 1000
+_COMMA_NUMBER = re.compile(r"\s*[+-]?\d*,\d+([eE][+-]?\d+)?\s*")
 _MISSING = ("", "NA", "N/A", "na", "n/a", "NULL", "null", "None", "#N/A")
 
 
@@ -168,6 +170,8 @@ def _sorted_out(batch: Any, kinds: dict[str, bool], ragged: Sequence[tuple[int, 
             continue
         if name not in kinds:
             kinds[name] = _mostly_numbers(values)
+            if not kinds[name]:
+                _refuse_decimal_commas(name, values)
         if kinds[name]:
             numbers[name] = _parsed(name, values, unread)
         else:
@@ -178,6 +182,13 @@ def _sorted_out(batch: Any, kinds: dict[str, bool], ragged: Sequence[tuple[int, 
 def _mostly_numbers(values: list[str | None]) -> bool:
     there = [value for value in values if value is not None]
     return bool(there) and sum(map(_is_number, there)) * 2 > len(there)
+
+
+def _refuse_decimal_commas(name: str, values: list[str | None]) -> None:
+    there = [value for value in values if value is not None]
+    commas = [value for value in there if _COMMA_NUMBER.fullmatch(value)]
+    if len(commas) * 2 > len(there):
+        raise ValueError(f"{DECIMAL_COMMA}: column {name!r} has {printable(commas[0].strip()[:40])!r}")
 
 
 def _parsed(name: str, values: list[str | None], unread: dict[int, str]) -> NDArray[np.float64]:

@@ -14,6 +14,9 @@ from edgeops.core.errors import MissingExtra
 from edgeops.data.splitting import Part
 
 HIDDEN = "hidden file"
+NO_CLASS = "in no class folder"
+DECIMAL_COMMA = "numbers with a decimal comma"
+OTHER_CHANNELS = "other channels than"
 # reasons that say nothing about the data: they are listed, and do not count towards the share that stops
 HARMLESS = frozenset({HIDDEN, "background noise, not a class", "a link, not a file"})
 
@@ -22,7 +25,8 @@ HARMLESS = frozenset({HIDDEN, "background noise, not a class", "a link, not a fi
 class Request:
     """What was asked of an ingest; empty values mean that the source decides.
 
-    ``size`` is (height, width) in pixels, ``channels`` that of the images that are there already, ``slices``
+    ``size`` is (height, width) in pixels; images are stretched to it, or with ``crop`` cut in the middle to its
+    proportions first. ``channels`` is that of the images that are there already, ``slices``
     names columns that are metadata and not values, ``group`` the one whose items stay together.
     """
 
@@ -32,6 +36,7 @@ class Request:
     group: str = ""
     slices: tuple[str, ...] = ()
     size: tuple[int, int] | None = None
+    crop: bool = False
     channels: int = 0
     sample_rate_hz: float = 0.0
 
@@ -64,7 +69,7 @@ class Reader(Protocol):
     ``total`` is the number of files (0: unknown); ``done`` of them were read so far. ``sample_rate_hz`` and
     ``notes`` (sentences for people about what was assumed) are complete when the iteration has ended;
     ``labels`` are in the order that the source gives them, or empty; so are ``columns``, the names of what a
-    table's row holds.
+    table's row holds or of the channels of a recording.
     """
 
     kind: str

@@ -12,13 +12,14 @@ from typing import Any
 import numpy as np
 
 from edgeops.core.errors import DataError
-from edgeops.data.readers.entry import Item, Request, SetAside, counted, one_line, required
+from edgeops.data.readers.entry import NO_CLASS, Item, Request, SetAside, counted, one_line, required
 from edgeops.data.readers.layout import Placed, place
 from edgeops.data.readers.tree import FileTree
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
 WANTED = "a PNG or JPEG file"
 MAX_PIXELS = 50_000_000
+_SIDES = (96, 64, 32)  # what small models take; only ever smaller than the images are
 _GREY = ("1", "L", "LA", "I;16", "I;16B", "I")
 _TURNED = (5, 6, 7, 8)  # values of EXIF's orientation that swap width and height
 _ORIENTATION = 0x0112
@@ -43,7 +44,7 @@ def _reason(error: BaseException) -> str:
 
 
 class ImageReader:
-    """All images of one size: that of ``--size`` (stretched to it), or their own where they agree.
+    """All images of one size: that of ``--size`` (stretched or cut to it), or their own where they agree.
 
     Grey where all are, and colour otherwise. Headers are read first, so that both are known before the first
     image is decoded; one image is held at a time.
@@ -64,18 +65,17 @@ class ImageReader:
 
     def __iter__(self) -> Iterator[Item | SetAside]:
         good: list[Placed] = []
+        bad: list[SetAside] = []
         sizes: Counter[tuple[int, int]] = Counter()
         modes: Counter[str] = Counter()
         entries = place(self._tree.files, self._request.pattern, SUFFIXES, WANTED)
         for entry in entries:
             if isinstance(entry, SetAside):
-                self.done += 1
-                yield entry
+                bad.append(entry)
                 continue
             header = self._header(entry)
             if isinstance(header, str):
-                self.done += 1
-                yield SetAside(entry.file.name, header)
+                bad.append(SetAside(entry.file.name, header))
                 continue
             sizes[header[0]] += 1
             modes[header[1]] += 1
@@ -83,6 +83,8 @@ class ImageReader:
         size = self._size(sizes)
         channels = self._request.channels or (1 if modes and set(modes) <= set(_GREY) else 3)
         self._tell(sizes, modes, size, channels)
+        self.done = len(bad)
+        yield from bad
         for entry in good:
             self.done += 1
             try:
@@ -101,7 +103,7 @@ class ImageReader:
     def _header(self, entry: Placed) -> tuple[tuple[int, int], str] | str:
         """(height, width) and mode, or why the image is not used."""
         if not entry.label:
-            return "in no class folder"
+            return NO_CLASS
         if entry.file.size == 0:
             return "empty file"
         try:
@@ -125,10 +127,11 @@ class ImageReader:
         if len(sizes) > 1:
             shown = ", ".join(f"{n} of {h}x{w}" for (h, w), n in sizes.most_common(5))
             more = f" and {len(sizes) - 5} other sizes" if len(sizes) > 5 else ""
-            common = sizes.most_common(1)[0][0]
+            side = _suggested(sizes)
             raise DataError(
                 f"{self._tree.path}: the images are not of one size (height x width): {shown}{more}",
-                fix=f"give the size to bring them to, such as --size {common[0]}x{common[1]}",
+                fix=f"give the size to bring them to, such as --size {side}x{side}; --fit crop cuts what would be "
+                "stretched",
                 sizes={f"{h}x{w}": n for (h, w), n in sizes.items()},
             )
         return next(iter(sizes), (1, 1))
@@ -139,7 +142,10 @@ class ImageReader:
         stretched = sum(count for found, count in sizes.items() if found != size)
         grey = sum(count for mode, count in modes.items() if mode in _GREY)
         if stretched:
-            self.notes.append(f"{counted(stretched, 'image')} stretched or shrunk to {size[0]}x{size[1]}")
+            how = "cut and resized" if self._request.crop else "stretched or shrunk"
+            self.notes.append(
+                f"{stretched:,} of {counted(sizes.total(), 'file')} {how} to {size[0]}x{size[1]}"
+            )
         if channels == 3 and grey:
             self.notes.append(f"{counted(grey, 'grey image')} made RGB, as the others are")
         coloured = sum(modes.values()) - grey
@@ -156,6 +162,23 @@ class ImageReader:
         if whole.mode.startswith("I"):
             whole = self._pillow.fromarray((np.asarray(whole) >> 8).clip(0, 255).astype(np.uint8))
         whole = whole.convert("L" if channels == 1 else "RGB")
+        if self._request.crop and (whole.height, whole.width) != size:
+            whole = whole.crop(_middle(whole.height, whole.width, size))
         if (whole.height, whole.width) != size:
             whole = whole.resize((size[1], size[0]), self._pillow.Resampling.BILINEAR)
         return np.asarray(whole, np.uint8).reshape(*size, channels)
+
+
+def _suggested(sizes: Counter[tuple[int, int]]) -> int:
+    """The side of a square that most images need only be shrunk to."""
+    shorter = sorted(min(size) for size in sizes.elements())
+    typical = shorter[len(shorter) // 10]
+    return next((side for side in _SIDES if side <= typical), typical)
+
+
+def _middle(height: int, width: int, size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """(left, top, right, bottom) of the largest part in the middle with the proportions of ``size``."""
+    scale = min(height / size[0], width / size[1])
+    high, wide = max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+    top, left = (height - high) // 2, (width - wide) // 2
+    return left, top, left + wide, top + high

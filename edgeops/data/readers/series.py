@@ -12,8 +12,18 @@ from numpy.typing import NDArray
 
 from edgeops.core.errors import DataError
 from edgeops.data.archives import arrays_in
+from edgeops.data.readers.clock import Clock, clock_of, is_time, same_rate
 from edgeops.data.readers.columns import as_text, batches, checked_name
-from edgeops.data.readers.entry import Item, Request, SetAside, counted, one_line, printable
+from edgeops.data.readers.entry import (
+    NO_CLASS,
+    OTHER_CHANNELS,
+    Item,
+    Request,
+    SetAside,
+    counted,
+    one_line,
+    printable,
+)
 from edgeops.data.readers.layout import Placed, place
 from edgeops.data.readers.resampling import resampled
 from edgeops.data.readers.tree import FileTree
@@ -21,31 +31,35 @@ from edgeops.data.readers.tree import FileTree
 SUFFIXES = (".npz", ".csv", ".parquet")
 WANTED = "an NPZ, CSV or Parquet file"
 SIGNALS = ("signal", "x", "data", "values")
-TIMES = frozenset({"t", "time", "time_s", "timestamp", "datetime"})
 RATES = frozenset({"sample_rate_hz", "sample_rate", "sampling_rate", "rate_hz", "fs"})
 MAX_CHANNELS = 256
 
 
 @dataclass(frozen=True, slots=True)
 class _Recording:
-    """``values`` (samples, channels); ``facts`` are its metadata as text, without label and rate."""
+    """``values`` (samples, channels); ``facts`` are its metadata as text, without label and rate.
+
+    ``rate`` is what the file states, or else what its ``clock`` says; ``channels`` are names, or empty.
+    """
 
     values: NDArray[Any]
     rate: float
     facts: Mapping[str, str]
+    channels: tuple[str, ...] = ()
+    clock: Clock | None = None
 
 
 class SeriesReader:
     """Metadata, that is scalars of an NPZ and columns that hold one text throughout, become slices.
 
     The label is the field or column that ``--label`` names, or else that of the pattern or class folder, or
-    else a field called ``label``. Rates stand in the files; ``--sample-rate`` resamples to one, and says what
-    it is where files do not. Columns of time are left out.
+    else a field called ``label``. Rates stand in the files, or follow from their columns of time, which are no
+    channels; ``--sample-rate`` resamples to one, and says what it is where files do not. Columns are channels,
+    in the order of the first file that names them.
     """
 
     kind = "series"
     labels: tuple[str, ...] = ()
-    columns: tuple[str, ...] = ()
 
     def __init__(self, tree: FileTree, request: Request) -> None:
         """What is needed is loaded when a file needs it."""
@@ -54,8 +68,13 @@ class SeriesReader:
         self.total, self.done = len(tree.files), 0
         self.sample_rate_hz = request.sample_rate_hz
         self.notes: list[str] = []
+        self.columns: tuple[str, ...] = ()
+        self._named = ""
         self._rated: tuple[str, float] | None = None
         self._times: set[str] = set()
+        self._clocked = self._guessed = False
+        self._irregular: list[str] = []
+        self._given = False
 
     def __iter__(self) -> Iterator[Item | SetAside]:
         moved = stated = 0
@@ -68,16 +87,17 @@ class SeriesReader:
                 recording = self._recording(entry)
                 facts = {**recording.facts, **entry.slices}
                 label = self._label(entry, facts)
-                values = _checked(recording.values)
-                self._agree(entry, recording.rate)
+                values = self._in_order(entry, _checked(recording.values), recording.channels)
+                rate = self._rate(entry, recording)
                 wanted = self._request.sample_rate_hz
-                if wanted and recording.rate not in (0.0, wanted):
-                    values = resampled(values, recording.rate, wanted)
+                if wanted and rate not in (0.0, wanted):
+                    values = resampled(values, rate, wanted)
                     moved += 1
             except (ValueError, MemoryError) as error:
                 yield SetAside(entry.file.name, one_line(error))
                 continue
-            stated += bool(wanted) and not recording.rate
+            stated += bool(wanted) and not rate
+            self._given = True
             yield Item(entry.file.name, values, label, facts, entry.part)
         if moved:
             self.notes.append(f"{counted(moved, 'file')} resampled to {self.sample_rate_hz:g} Hz")
@@ -85,14 +105,38 @@ class SeriesReader:
             self.notes.append(
                 f"{counted(stated, 'file')} without a sample rate: {self.sample_rate_hz:g} Hz is believed"
             )
-        if self._times:
-            self.notes.append(f"left out as time: {', '.join(sorted(self._times))}")
+        self._tell_of_time()
         self.done = self.total
+
+    def _tell_of_time(self) -> None:
+        rate = self.sample_rate_hz
+        if self._times:
+            note = f"left out as time: {', '.join(sorted(self._times))}"
+            if self._clocked and rate and not self._request.sample_rate_hz:
+                note += f"; its steps of {1 / rate:.4g} s make {rate:g} Hz"
+                if self._guessed:
+                    note += " (read as milliseconds: --sample-rate HZ says what is right)"
+            self.notes.append(note)
+        if self._irregular:
+            self.notes.append(
+                f"warning: {counted(len(self._irregular), 'file')} with uneven steps of time, such as "
+                f"{self._irregular[0]}: they are taken as {rate:g} Hz throughout; even steps would be better"
+            )
+        if self._given and not rate:
+            self.notes.append(
+                "warning: the sample rate is not known, so nothing can be said in Hz or seconds: give it, such as "
+                "--sample-rate 50"
+            )
 
     def _recording(self, entry: Placed) -> _Recording:
         if entry.file.size == 0:
             raise ValueError("empty file")
-        values, facts = _from_npz(entry) if entry.file.suffix == ".npz" else self._from_columns(entry)
+        channels: tuple[str, ...] = ()
+        clock: Clock | None = None
+        if entry.file.suffix == ".npz":
+            values, facts = _from_npz(entry)
+        else:
+            values, facts, channels, clock = self._from_columns(entry)
         rates = [facts.pop(name) for name in sorted(RATES & facts.keys())]
         try:
             rate = float(rates[0]) if rates and rates[0] else 0.0
@@ -100,11 +144,16 @@ class SeriesReader:
             rate = math.nan
         if not 0 <= rate < math.inf:
             raise ValueError(f"its sample rate is {rates[0]!r}")
-        return _Recording(values, rate, facts)
+        if rate:
+            return _Recording(values, rate, facts, channels)
+        return _Recording(values, clock.rate_hz if clock else 0.0, facts, channels, clock)
 
-    def _from_columns(self, entry: Placed) -> tuple[NDArray[Any], dict[str, str]]:
+    def _from_columns(
+        self, entry: Placed
+    ) -> tuple[NDArray[Any], dict[str, str], tuple[str, ...], Clock | None]:
         parts: list[NDArray[np.float32]] = []
         constant: dict[str, set[str]] = {}
+        ticks: dict[str, list[Any]] = {}
         names: list[str] | None = None
         for batch in batches(entry.file, self._metadata):
             if batch.ragged:
@@ -112,8 +161,12 @@ class SeriesReader:
             if batch.unread:
                 row, reason = min(batch.unread.items())
                 raise ValueError(f"row {row + 1 + sum(map(len, parts))}: {reason}")
-            channels = [name for name in batch.numbers if name.lower() not in TIMES]
-            self._times |= {name for name in batch.names if name.lower() in TIMES}
+            channels = [name for name in batch.numbers if not is_time(name)]
+            for name in filter(is_time, batch.names):
+                self._times.add(name)
+                ticks.setdefault(name, []).append(
+                    batch.numbers[name] if name in batch.numbers else batch.texts[name]
+                )
             if names is None:
                 names = channels
             if names != channels:
@@ -125,11 +178,46 @@ class SeriesReader:
                     else np.zeros((batch.rows, 0), np.float32)
                 )
             for name, texts in batch.texts.items():
-                if name.lower() not in TIMES:
+                if not is_time(name):
                     constant.setdefault(name, set()).update(texts)
                     if len(constant[name]) > 1:
                         raise ValueError(f"column {name!r} is neither of numbers nor one text throughout")
-        return np.concatenate(parts), {name: next(iter(texts)) for name, texts in constant.items()}
+        facts = {name: next(iter(texts)) for name, texts in constant.items()}
+        clock = next((clock_of(name, _joined(pieces)) for name, pieces in ticks.items()), None)
+        return np.concatenate(parts), facts, tuple(names or ()), clock
+
+    def _in_order(
+        self, entry: Placed, values: NDArray[np.float32], channels: tuple[str, ...]
+    ) -> NDArray[np.float32]:
+        """The channels in the order of the first file that names them; ``ValueError`` where they are others."""
+        if not channels or channels == self.columns:
+            return values
+        if not self.columns:
+            self.columns, self._named = channels, entry.file.name
+            return values
+        if sorted(channels) != sorted(self.columns):
+            raise ValueError(
+                f"{OTHER_CHANNELS} {self._named}: {_listed(channels)} instead of {_listed(self.columns)}"
+            )
+        return np.ascontiguousarray(values[:, [channels.index(name) for name in self.columns]])
+
+    def _rate(self, entry: Placed, recording: _Recording) -> float:
+        """The rate of a recording in Hz, as far as it is to be believed; the dataset's where it agrees with it."""
+        rate, clock, wanted = recording.rate, recording.clock, self._request.sample_rate_hz
+        known = wanted or self.sample_rate_hz
+        if clock is not None:
+            self._clocked |= rate > 0
+            self._guessed |= rate > 0 and clock.guessed
+            if rate and not clock.regular:
+                self._irregular.append(entry.file.name)
+            if wanted and (clock.guessed or not clock.regular):
+                return 0.0  # what was asked for knows better than a guess
+            if known and (not clock.regular or same_rate(rate, known)):
+                return known
+            if not rate and self._rated is None:
+                return 0.0  # too short to say anything: the others may
+        self._agree(entry, rate)
+        return rate
 
     def _label(self, entry: Placed, facts: dict[str, str]) -> str:
         own = facts.pop("label", "") if not self._request.label else facts.pop(self._request.label, None)
@@ -137,7 +225,7 @@ class SeriesReader:
             raise ValueError(f"no field or column {self._request.label!r} for the label")
         label = own if self._request.label else entry.label or own
         if not label:
-            raise ValueError("no label: in no class folder, and without a field 'label'")
+            raise ValueError(f"no label: {NO_CLASS}, and without a field 'label'")
         return label
 
     def _agree(self, entry: Placed, rate: float) -> None:
@@ -169,6 +257,17 @@ def _from_npz(entry: Placed) -> tuple[NDArray[Any], dict[str, str]]:
         found = ", ".join(f"{name} {array.shape}" for name, array in sorted(arrays.items())[:12]) or "nothing"
         raise ValueError(f"no array called signal (found: {printable(found)[:400]})")
     return wide[named[0]], facts
+
+
+def _joined(pieces: list[Any]) -> NDArray[np.float64] | list[str]:
+    """A column of several batches: numbers, or texts where one batch has texts."""
+    if all(isinstance(piece, np.ndarray) for piece in pieces):
+        return np.concatenate(pieces)
+    return [str(value) for piece in pieces for value in piece]
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    return ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
 
 
 def _checked(values: NDArray[Any]) -> NDArray[np.float32]:

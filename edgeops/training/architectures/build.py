@@ -10,6 +10,7 @@ from typing import Any
 from edgeops.core.errors import ConfigError
 from edgeops.training.architectures.catalogue import ARCHITECTURES
 from edgeops.training.recipe.sections import Recipe
+from edgeops.training.recipe.wrong import wrong
 
 
 def build(recipe: Recipe, keras: Any, input_shape: tuple[int, ...], n_classes: int) -> Any:
@@ -24,22 +25,34 @@ def build(recipe: Recipe, keras: Any, input_shape: tuple[int, ...], n_classes: i
     else:
         built_in = ARCHITECTURES[chosen.kind]
         if built_in.rank and len(input_shape) != built_in.rank:
-            raise _error(
+            others = [
+                name
+                for name, other in ARCHITECTURES.items()
+                if other.rank in (0, len(input_shape)) and other.reconstructs == built_in.reconstructs
+            ]
+            raise wrong(
                 recipe,
+                "architecture.kind",
                 f"{chosen.kind!r} takes inputs of {built_in.rank} dimensions; after preprocessing they have "
                 f"shape {input_shape}",
+                fix=f"set architecture.kind to {' or '.join(others)}, or preprocessing.steps that give "
+                f"{built_in.rank} dimensions"
+                if others
+                else None,
             )
         try:
             model = built_in.build(keras, input_shape, n_classes, **chosen.parameters)
         except ValueError as error:
-            raise _error(
-                recipe, f"{chosen.kind!r} does not build for inputs of {input_shape}: {error}"
+            raise wrong(
+                recipe, "architecture", f"{chosen.kind!r} does not build for inputs of {input_shape}: {error}"
             ) from error
     wanted = (None, *input_shape) if recipe.finds_anomalies else (None, n_classes)
     found = (getattr(model, "input_shape", None), getattr(model, "output_shape", None))
     if found != ((None, *input_shape), wanted):
-        raise _error(
-            recipe, f"the model maps {found[0]} to {found[1]}, not {(None, *input_shape)} to {wanted}"
+        raise wrong(
+            recipe,
+            "architecture",
+            f"the model maps {found[0]} to {found[1]}, not {(None, *input_shape)} to {wanted}",
         )
     return model
 
@@ -52,17 +65,14 @@ def with_parameters(recipe: Recipe, changed: Mapping[str, Any]) -> Recipe:
     chosen = recipe.architecture
     unknown = sorted(changed.keys() - chosen.parameters.keys())
     if unknown:
-        raise _error(
+        raise wrong(
             recipe,
+            "architecture",
             f"{chosen.kind!r} has no parameter {unknown[0]!r}; it has {', '.join(sorted(chosen.parameters))}",
         )
     return dataclasses.replace(
         recipe, architecture=dataclasses.replace(chosen, parameters={**chosen.parameters, **changed})
     )
-
-
-def _error(recipe: Recipe, problem: str) -> ConfigError:
-    return ConfigError(f"{recipe.path}: {problem}", file=str(recipe.path), key="architecture")
 
 
 def _own_builder(recipe: Recipe) -> Callable[..., Any]:

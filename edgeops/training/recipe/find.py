@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from pathlib import Path
 
 from edgeops.core.errors import NotFoundError
@@ -24,8 +25,10 @@ def find_recipe(text: str) -> Path:
     if text in known:
         return known[text]
     names = ", ".join(sorted(known)) or "none"
+    near = "".join(difflib.get_close_matches(text, known, 1))
     raise NotFoundError(
-        f"no recipe at {text}, and none shipped of that name (shipped: {names})",
+        f"no recipe at {text}, and none shipped of that name (shipped: {names})"
+        + (f"; did you mean {near!r}?" if near else ""),
         fix="give the path of a recipe.toml, of its folder, or a shipped name",
         recipe=text,
     )

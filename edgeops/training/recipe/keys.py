@@ -77,6 +77,9 @@ SECTIONS: Mapping[str, Mapping[str, Key]] = {
         "min_class_recall": Key(float, default=0.0, low=0.0, high=1.0, about="of the worst class"),
         "min_slice_accuracy": Key(float, default=0.0, low=0.0, high=1.0, about="of the worst slice"),
         "min_auc": Key(float, default=0.0, low=0.0, high=1.0, about="area under the ROC curve, anomalies"),
+        "max_false_alarms": Key(
+            float, default=1.0, low=0.0, high=1.0, about="share of normal test items taken for anomalies"
+        ),
         "robustness": Key(list, default=[], about="corruptions and the accuracy to keep under each"),
     },
     "targets": {

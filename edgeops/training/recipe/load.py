@@ -245,6 +245,11 @@ def _check_together(source: Source, recipe: Recipe) -> None:
         raise source.error(
             "recipe.task", f"architecture {recipe.architecture.kind!r} is for the task {task!r}"
         )
+    if recipe.data.window and kind not in ("audio", "series"):
+        raise source.error(
+            "data.window",
+            f"'data.window' and 'data.stride' cut recordings; an item of kind {kind!r} is whole",
+        )
     if recipe.data.stride and not recipe.data.window:
         raise source.error("data.stride", "'data.stride' needs 'data.window'")
     if kind == "audio" and not recipe.data.window:

@@ -137,6 +137,7 @@ class GateLimits:
     min_class_recall: float
     min_slice_accuracy: float
     min_auc: float
+    max_false_alarms: float
     robustness: tuple[Robustness, ...]
 
 

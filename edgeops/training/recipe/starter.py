@@ -9,6 +9,11 @@ STEPS_WANTED = 1500
 BATCH = 32
 _LOUDEST = 32768
 _MFCC_FRAMES = 49
+_WINDOWS = 4  # that a recording should give without overlap: one a recording is too few to learn and to judge
+_NO_RATE = [
+    "# the sample rate is not known, so 1 stands for it and frequencies are cycles a sample;",
+    "# better add the data again, with --sample-rate HZ, and let train write a recipe anew",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +38,8 @@ def starter_recipe(facts: DataFacts) -> str:
     """The text of ``recipe.toml``; deterministic, and valid by construction for any dataset that trains."""
     window, steps, architecture, augmentation = _STARTERS[facts.kind](facts)
     rounds = 2 if "originals = true" in augmentation else 1
-    epochs = min(max(STEPS_WANTED * BATCH // max(facts.train_items * rounds, 1), 10), 80)
+    inputs = facts.train_items * _windows_each(facts) * rounds
+    epochs = min(max(STEPS_WANTED * BATCH // max(inputs, 1), 10), 80)
     floor = min(facts.largest_share + 0.1, 0.95)
     lines = [
         f"# Made by edgeops train for the dataset {facts.name}; change what you know better.",
@@ -47,6 +53,7 @@ def starter_recipe(facts: DataFacts) -> str:
         *window,
         "",
         "[preprocessing]",
+        *([] if facts.sample_rate_hz or facts.kind != "series" else _NO_RATE),
         "steps = [",
         *[f"    {step}," for step in steps],
         "]",
@@ -108,16 +115,32 @@ def _audio(facts: DataFacts) -> Starter:
     return [f"window = {window}"], steps, ['kind = "ds_cnn"'], augmentation
 
 
+def _window(facts: DataFacts) -> int:
+    """Samples of one input of a series: a power of two from 32 to 2048."""
+    return 1 << max(5, min(11, (facts.typical_length // _WINDOWS).bit_length() - 1))
+
+
+def _windows_each(facts: DataFacts) -> int:
+    """Inputs that an item gives."""
+    stride = _window(facts) // 2
+    return max(1, facts.typical_length // stride - 1) if facts.kind == "series" else 1
+
+
 def _series(facts: DataFacts) -> Starter:
-    window = 1 << max(5, min(11, facts.typical_length.bit_length() - 1))
+    window = _window(facts)
     fft_length = max(32, window // 2)
-    rate = facts.sample_rate_hz or 1.0
+    rate = facts.sample_rate_hz or 1.0  # see _NO_RATE
     bands = (
         f'{{ op = "fft_bands", sample_rate_hz = {rate:g}, fft_length = {fft_length}, frame_step = {fft_length // 2}, '
         f"bands = {min(64, fft_length // 4)}, low_hz = 0, high_hz = {rate / 2:g}, floor = 0.0000001 }}"
     )
     augmentation = "{ copies = 1, originals = true, offset = 0.3, noise = 0.2 }"
-    data = [f"window = {window}", f"stride = {window // 2}"]
+    lasting = f", {window / facts.sample_rate_hz:.3g} s" if facts.sample_rate_hz else ""
+    data = [
+        f"# {window} samples{lasting}; a window begins every {window // 2} samples of a recording",
+        f"window = {window}",
+        f"stride = {window // 2}",
+    ]
     return data, ['{ op = "detrend" }', bands], ['kind = "cnn_1d"'], augmentation
 
 
