@@ -187,7 +187,12 @@ MESSAGES = [
     (flat_sounds, [], "(3 in no class folder); none is left", "--pattern '{label}_{n}' for names such as cat_1"),
     (decimal_commas, [], "(1 numbers with a decimal comma); none is left", "write numbers with a decimal point"),
     (amounts, [], "x: the label has 60 different numbers in 60 items", "such as low, medium and high"),
-    (other_channels, ["--kind", "series"], "8 of 9 items are unusable (8 other channels than a/0.csv)", "the same channels, or add"),
+    (
+        other_channels,
+        ["--kind", "series"],
+        "8 of 9 items are unusable (8 other channels than a/0.csv)",
+        "the same channels, or add",
+    ),
     (images, ["--fit", "crop"], "--fit crop needs a size", "--size 96x96"),
     (two_rates, [], "a/2.wav has 16000 Hz, a/1.wav 8000 Hz", "--sample-rate 8000"),
     (two_sizes, [], "not of one size (height x width): 1 of 6x8, 1 of 9x9", "--size 6x6; --fit"),
