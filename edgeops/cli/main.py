@@ -17,7 +17,6 @@ from edgeops.cli import target as target_command
 from edgeops.cli import train as train_command
 from edgeops.cli.output import tell, workspace_given
 from edgeops.cli.usage import CommandLineError, error_and_fix, is_help, with_workspace
-from edgeops.control.installation import as_installed, install_line
 from edgeops.core.errors import EdgeOpsError, ExitCode, exit_code_of
 
 app = typer.Typer(
@@ -97,6 +96,8 @@ def run() -> None:
         extra = {"tensorflow": "train", "keras": "train", "ai_edge_litert": "agent"}.get(
             error.name or "", "control"
         )
+        from edgeops.control.installation import install_line
+
         _end(f"{error.name} is not installed", install_line(extra), ExitCode.USAGE)
     except EdgeOpsError as error:
         if os.environ.get("EDGEOPS_DEBUG"):
@@ -111,6 +112,8 @@ def _fix(error: EdgeOpsError) -> str | None:
     """An error's hint as a command that works here: this installation, this workspace."""
     if error.fix is None:
         return None
+    from edgeops.control.installation import as_installed
+
     return with_workspace(as_installed(error.fix), workspace_given.get(), typer.main.get_command(app))
 
 
