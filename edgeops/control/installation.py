@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+from importlib import metadata
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -28,8 +29,6 @@ def install_line(extra: str) -> str:
 
 def checkout() -> Path | None:
     """The folder that EdgeOps was installed from, if it was one."""
-    from importlib import metadata  # slow, and wanted for errors only
-
     try:
         text = metadata.distribution("edgeops").read_text("direct_url.json")
     except metadata.PackageNotFoundError:
