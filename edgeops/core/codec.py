@@ -232,18 +232,24 @@ class Nested:
         return cddl_name(self.cls)
 
 
+Row = tuple[int, str, FieldKind, bool]
+_tables: dict[type[Message], tuple[Row, ...]] = {}  # of the classes that were asked for: each is made once
+
+
 def cddl_name(cls: type[Message]) -> str:
     """``DesiredModel`` becomes ``desired-model``."""
     return "".join(f"-{c.lower()}" if c.isupper() else c for c in cls.__name__).lstrip("-")
 
 
-def fields_of(cls: type[Message]) -> list[tuple[int, str, FieldKind, bool]]:
+def fields_of(cls: type[Message]) -> tuple[Row, ...]:
     """The field table: (key, name, kind, required), in the order of the keys."""
+    if cls in _tables:
+        return _tables[cls]
     rows = [
         (f.metadata["key"], f.name, f.metadata["kind"], f.default is dataclasses.MISSING)
         for f in dataclasses.fields(cls)  # type: ignore[arg-type]
     ]
-    return sorted(rows, key=lambda row: row[0])
+    return _tables.setdefault(cls, tuple(sorted(rows, key=lambda row: row[0])))
 
 
 def to_item(message: Message) -> dict[int, object]:

@@ -46,12 +46,12 @@ UPDATE = Lifecycle(
         **{(state, "superseded"): "SUPERSEDED" for state in _UPDATE_UNDECIDED},
         **{(state, "rejected"): "REJECTED" for state in ("OFFERED", "DOWNLOADING", "VERIFYING", "STAGED")},
         **{(state, "failed"): "FAILED" for state in ("OFFERED", "DOWNLOADING", "VERIFYING", "STAGED")},
-        # A restart resumes: what was downloaded is still on disk, a trial goes on where it was.
-        **{
-            (state, "restarted"): "OFFERED"
-            for state in ("OFFERED", "DOWNLOADING", "VERIFYING", "STAGED", "SHADOWING")
-        },
+        # A restart resumes: what was downloaded is still on disk, and what was staged goes on where it was.
+        **{(state, "restarted"): "OFFERED" for state in ("OFFERED", "DOWNLOADING", "VERIFYING", "STAGED")},
+        ("SHADOWING", "restarted"): "SHADOWING",
         ("TRIAL", "restarted"): "TRIAL",
+        # What was confirmed here before, and is still whole in its slot, needs neither download nor trial.
+        ("OFFERED", "restored"): "CONFIRMED",
         ("OFFERED", "accepted"): "DOWNLOADING",
         ("DOWNLOADING", "complete"): "VERIFYING",
         ("VERIFYING", "damaged"): "DOWNLOADING",
@@ -65,17 +65,66 @@ UPDATE = Lifecycle(
     },
 )
 
+_ROLLOUT_ADVANCING = ("RUNNING", "SOAKING", "NEEDS_APPROVAL")
+_ROLLOUT_WAITING = ("HELD", "PAUSED")
+_ROLLOUT_UNFINISHED = (*_ROLLOUT_ADVANCING, *_ROLLOUT_WAITING)
+
 ROLLOUT = Lifecycle(
     "rollout",
     "DRAFT",
     {
         ("DRAFT", "start"): "RUNNING",
-        ("RUNNING", "stage_confirmed"): "RUNNING",
-        ("RUNNING", "all_confirmed"): "COMPLETED",
-        ("RUNNING", "too_many_failures"): "HELD",
-        ("RUNNING", "superseded"): "SUPERSEDED",
-        ("HELD", "superseded"): "SUPERSEDED",
-        ("HELD", "resume"): "RUNNING",
+        ("RUNNING", "stage_confirmed"): "SOAKING",
+        ("SOAKING", "next_stage"): "RUNNING",
+        ("SOAKING", "asked"): "NEEDS_APPROVAL",
+        ("SOAKING", "completed"): "COMPLETED",
+        ("NEEDS_APPROVAL", "approve"): "RUNNING",
+        # A device that joins the selection, or lost its model, is served without opening the rollout again.
+        **{(state, "hold"): "HELD" for state in _ROLLOUT_ADVANCING},
+        **{(state, "roll_stage_back"): "HELD" for state in _ROLLOUT_ADVANCING},
+        **{(state, "pause"): "PAUSED" for state in _ROLLOUT_ADVANCING},
+        **{(state, "resume"): "RUNNING" for state in _ROLLOUT_WAITING},
+        **{(state, "abort"): "ABORTED" for state in _ROLLOUT_UNFINISHED},
+        **{(state, "superseded"): "SUPERSEDED" for state in _ROLLOUT_UNFINISHED},
+        **{(state, "roll_back"): "ROLLING_BACK" for state in (*_ROLLOUT_UNFINISHED, "COMPLETED", "ABORTED")},
+        ("ROLLING_BACK", "all_reverted"): "ROLLED_BACK",
+        ("ROLLING_BACK", "superseded"): "SUPERSEDED",
+    },
+)
+
+DEPLOYMENT = Lifecycle(
+    "deployment",
+    "waiting",
+    {
+        ("waiting", "offer"): "offered",
+        ("waiting", "unsuited"): "unsuited",
+        ("unsuited", "suited"): "waiting",
+        # It may run the version already, offered by an earlier rollout.
+        **{(state, "confirmed"): "confirmed" for state in ("waiting", "offered", "failed")},
+        ("offered", "failed"): "failed",
+        ("failed", "tries_again"): "offered",
+        ("failed", "retry"): "waiting",
+        ("confirmed", "lost"): "offered",
+        # One that waits to try again is still asked for the version by its desired state.
+        **{(state, "revert"): "reverting" for state in ("waiting", "offered", "confirmed", "failed")},
+        ("reverting", "restored"): "reverted",
+        ("reverting", "failed"): "stuck",
+        ("stuck", "restored"): "reverted",
+        ("reverted", "retry"): "waiting",
+        **{
+            (state, "left"): "left"
+            for state in (
+                "waiting",
+                "unsuited",
+                "offered",
+                "failed",
+                "confirmed",
+                "reverting",  # a newer rollout has another version for it
+                "reverted",
+                "stuck",
+            )
+        },
+        ("left", "joined"): "waiting",
     },
 )
 
@@ -94,4 +143,4 @@ RETRAIN = Lifecycle(
     },
 )
 
-LIFECYCLES = (UPDATE, ROLLOUT, RETRAIN)
+LIFECYCLES = (UPDATE, ROLLOUT, DEPLOYMENT, RETRAIN)

@@ -57,11 +57,15 @@ class BlobRef(Message):
 
 @dataclass(frozen=True, slots=True)
 class Artifact(Message):
-    """One form of the model: ``tflite`` for Linux-class devices, later ``plan`` for microcontrollers."""
+    """One form of the model: ``tflite`` for Linux-class devices, ``plan`` for microcontrollers.
+
+    ``arena_bytes`` is the working memory that it needs, 0 where that is not known.
+    """
 
     runtime: str = wire(1, Text(16))
     target: str = wire(2, Text(32))
     blob: BlobRef = wire(3, Nested(BlobRef))
+    arena_bytes: int = wire(4, UInt(32), default=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,10 +111,14 @@ class Step(Message):
 
 @dataclass(frozen=True, slots=True)
 class Trial(Message):
-    """When a new model counts as healthy: so many inferences with at most so many errors."""
+    """When a new model counts as healthy: so many inferences with at most so many errors.
+
+    ``seconds``: or so long, whichever comes first, after one good inference at least; 0 waits for the inferences.
+    """
 
     inferences: int = wire(1, UInt(32))
     max_errors: int = wire(2, UInt(32))
+    seconds: int = wire(3, UInt(32), default=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +127,8 @@ class Manifest(Message):
 
     ``source`` stands there where preprocessing changes the shape: without it the sensor gives what the model
     takes. ``threshold`` is for the output kind ``reconstruction``, in the unit of ``edgeops.core.outputs``.
+    ``sources`` are addresses below which a blob is found by its digest in hexadecimal, used where the broker does
+    not deliver.
     """
 
     MAX_BYTES = 2048
@@ -137,6 +147,7 @@ class Manifest(Message):
     trial: Trial = wire(13, Nested(Trial))
     source: RawContract | None = wire(14, Nested(RawContract), default=None)
     threshold: int | None = wire(15, UInt(48), default=None)
+    sources: tuple[str, ...] = wire(16, ListOf(Text(200), 3), default=())
 
     @property
     def raw_shape(self) -> tuple[int, ...]:

@@ -22,10 +22,12 @@ from edgeops.core.codec import (
     wire,
 )
 from edgeops.core.errors import WireError
+from edgeops.core.manifest import BlobRef
 from edgeops.core.observe import MAX_CLASSES, MAX_FEATURES
 
 NAME = Text(64)
 MAX_MODELS = 8
+MAX_TRANSFERS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,19 +48,46 @@ class CapturePolicy(Message):
 
 
 @dataclass(frozen=True, slots=True)
+class Transfer(Message):
+    """Another way to a blob that the manifest names: the same bytes cut otherwise, or a patch.
+
+    ``blob`` is what to fetch. Without ``base`` it is ``target`` itself, in chunks of another size. With ``base`` it
+    is a patch in the form ``codec`` that makes ``target`` out of the blob ``base``; the result is verified by the
+    digest ``target``, and a device that has no ``base`` fetches the whole blob.
+    """
+
+    target: bytes = wire(1, DIGEST)
+    blob: BlobRef = wire(2, Nested(BlobRef))
+    base: bytes | None = wire(3, DIGEST, default=None)
+    codec: str = wire(4, Text(16), default="")
+
+
+@dataclass(frozen=True, slots=True)
 class DesiredModel(Message):
-    """The version of one model that a device shall run, and under which policies."""
+    """The version of one model that a device shall run, and under which policies.
+
+    ``shadow_inferences``: so many inputs the candidate sees beside the active model before its trial. ``attempt``: a
+    higher one than before lets a device try again what it refused. ``spread_ms``: over so long devices spread the
+    start of their transfers, each at a place of its own.
+    """
 
     manifest: bytes | None = wire(1, DIGEST, default=None)
     manifest_bytes: int = wire(2, UInt(16), default=0)
     report: ReportPolicy = wire(3, Nested(ReportPolicy), default=ReportPolicy(0, 60_000, 1000))
     capture: CapturePolicy | None = wire(4, Nested(CapturePolicy), default=None)
     labels: bool = wire(5, Flag(), default=False)
+    transfers: tuple[Transfer, ...] = wire(6, ListOf(Nested(Transfer), MAX_TRANSFERS), default=())
+    shadow_inferences: int = wire(7, UInt(32), default=0)
+    attempt: int = wire(8, UInt(16), default=0)
+    spread_ms: int = wire(9, UInt(32), default=0)
 
 
 @dataclass(frozen=True, slots=True)
 class Desired(Message):
-    """The desired state of one device. A device ignores a generation that is not higher than its last."""
+    """The desired state of one device. A device ignores a generation that is not higher than its last.
+
+    ``daily_bytes`` bounds what the device fetches in 24 h of uptime, 0 does not.
+    """
 
     PURPOSE = "desired"
     MAX_BYTES = 4096
@@ -66,6 +95,7 @@ class Desired(Message):
     device: str = wire(2, NAME)
     generation: int = wire(3, UInt(32))
     models: dict[str, DesiredModel] = wire(4, MapOf(NAME, Nested(DesiredModel), MAX_MODELS))
+    daily_bytes: int = wire(5, UInt(64), default=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +108,24 @@ class Presence(Message):
 
 
 @dataclass(frozen=True, slots=True)
+class ShadowCounts(Message):
+    """What a candidate did beside the active model: inputs that both saw, on how many the top class differed, how
+    often the candidate failed, and the time of both in microseconds."""
+
+    inferences: int = wire(1, UInt(32))
+    disagreements: int = wire(2, UInt(32))
+    errors: int = wire(3, UInt(32))
+    active_us: int = wire(4, UInt(64))
+    candidate_us: int = wire(5, UInt(64))
+
+
+@dataclass(frozen=True, slots=True)
 class ModelState(Message):
-    """What one model is doing on a device; ``confirmed`` is what it runs, ``candidate`` what it is taking."""
+    """What one model is doing on a device; ``confirmed`` is what it runs, ``candidate`` what it is taking.
+
+    ``attempts`` counts failures in a row; after some of them the device puts the version aside for
+    ``retry_in_ms``. ``shadow`` is of the candidate or, once that is confirmed, of the confirmed model.
+    """
 
     lifecycle: str = wire(1, Text(16))
     generation: int = wire(2, UInt(32))
@@ -88,11 +134,21 @@ class ModelState(Message):
     candidate: bytes | None = wire(5, DIGEST, default=None)
     reason: str | None = wire(6, Text(160), default=None)
     security_counter: int = wire(7, UInt(32), default=0)
+    attempts: int = wire(8, UInt(16), default=0)
+    retry_in_ms: int = wire(9, UInt(32), default=0)
+    shadow: ShadowCounts | None = wire(10, Nested(ShadowCounts), default=None)
+    artifact: bytes | None = wire(
+        11, DIGEST, default=None
+    )  # the confirmed model's blob: what a patch can be based on
 
 
 @dataclass(frozen=True, slots=True)
 class State(Message):
-    """The retained self-description of a device."""
+    """The retained self-description of a device.
+
+    ``takes`` are the runtimes of artifacts that it can run, ``spent_bytes`` what it fetched in the present day of
+    its byte budget.
+    """
 
     MAX_BYTES = 4096
     boot: int = wire(1, UInt(32))
@@ -104,6 +160,8 @@ class State(Message):
     models: dict[str, ModelState] = wire(7, MapOf(NAME, Nested(ModelState), MAX_MODELS))
     received_bytes: int = wire(8, UInt(64), default=0)
     dropped_labels: int = wire(9, UInt(32), default=0)
+    takes: tuple[str, ...] = wire(10, ListOf(Text(16), 4), default=())
+    spent_bytes: int = wire(11, UInt(64), default=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,9 +276,11 @@ class PredictionId:
 WIRE_MESSAGES: tuple[type[Message], ...] = (
     ReportPolicy,
     CapturePolicy,
+    Transfer,
     DesiredModel,
     Desired,
     Presence,
+    ShadowCounts,
     ModelState,
     State,
     Event,

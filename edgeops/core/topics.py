@@ -47,6 +47,9 @@ TOPICS: tuple[TopicRule, ...] = (
     TopicRule("device/<id>/label", False, "device", "truths that came later"),
     TopicRule("device/<id>/sample", False, "device", "captured inputs, only under a capture policy"),
     TopicRule("blob/<sha256>/<index>", True, "control", "one chunk of a blob"),
+    TopicRule(
+        "published", True, "control", "how far publishing came: a broker that lost something is noticed"
+    ),
 )
 
 RETAINED_BY_DEVICE = frozenset({Kind.PRESENCE, Kind.STATE})
@@ -90,6 +93,11 @@ def _like_name(text: str) -> str:
 def trust(fleet: str) -> str:
     """The topic of the trust root."""
     return f"{ROOT}/{fleet}/trust"
+
+
+def published(fleet: str) -> str:
+    """The topic by which the control side sees whether the broker kept what was published."""
+    return f"{ROOT}/{fleet}/published"
 
 
 def device(fleet: str, device_id: str, kind: Kind) -> str:

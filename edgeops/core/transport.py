@@ -52,11 +52,11 @@ class Transport(Protocol):
     def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
         """Queue a message, at least once; kept while the broker is away. Empty and retained clears."""
 
-    def subscribe(self, topic_filter: str) -> None:
-        """Ask for a filter (``+`` and ``#`` as in MQTT); retained messages that match follow."""
+    def subscribe(self, *topic_filters: str) -> None:
+        """Ask for filters (``+`` and ``#`` as in MQTT) at once; retained messages that match follow."""
 
-    def unsubscribe(self, topic_filter: str) -> None:
-        """Take a filter back; nothing that only it matched is handed out afterwards."""
+    def unsubscribe(self, *topic_filters: str) -> None:
+        """Take filters back at once; nothing that only they matched is handed out afterwards."""
 
     def receive(self, timeout: float) -> Incoming | None:
         """The next thing that arrived, or None after ``timeout`` seconds; 0 never waits."""
@@ -147,16 +147,16 @@ class MemoryTransport:
         else:
             self._outbox.append((topic, payload, retain))
 
-    def subscribe(self, topic_filter: str) -> None:
+    def subscribe(self, *topic_filters: str) -> None:
         """See ``Transport.subscribe``."""
-        if topic_filter not in self._filters:
-            self._filters.append(topic_filter)
-        self._send_retained(topic_filter)
+        for topic_filter in topic_filters:
+            if topic_filter not in self._filters:
+                self._filters.append(topic_filter)
+            self._send_retained(topic_filter)
 
-    def unsubscribe(self, topic_filter: str) -> None:
+    def unsubscribe(self, *topic_filters: str) -> None:
         """See ``Transport.unsubscribe``."""
-        if topic_filter in self._filters:
-            self._filters.remove(topic_filter)
+        self._filters = [kept for kept in self._filters if kept not in topic_filters]
         self._inbox = deque(
             item for item in self._inbox if not isinstance(item, Received) or self._wants(item.topic)
         )

@@ -11,7 +11,8 @@ from edgeops.core.lifecycle import LIFECYCLES, RETRAIN, ROLLOUT, UPDATE, Lifecyc
 
 ENDS = {
     "update": set(),  # whatever came about, a newer desired state begins again
-    "rollout": {"COMPLETED", "SUPERSEDED"},
+    "rollout": {"ROLLED_BACK", "SUPERSEDED"},  # what was completed or aborted can still be taken back
+    "deployment": set(),  # devices come, go and are tried again
     "retrain": {"ABANDONED", "REJECTED", "FAILED", "DEPLOYED"},
 }
 each = pytest.mark.parametrize("table", LIFECYCLES, ids=lambda table: table.name)
@@ -73,19 +74,41 @@ class TestUpdate:
         assert UPDATE.next(state, "superseded") == "SUPERSEDED"
         assert UPDATE.allows(state, "restarted")
 
-    def test_confirmed_comes_from_a_healthy_trial_only(self) -> None:
+    def test_confirmed_comes_from_a_healthy_trial_now_or_earlier(self) -> None:
         ways = {row for row, target in UPDATE.transitions.items() if target == "CONFIRMED"}
-        assert ways == {("TRIAL", "healthy")}
+        assert ways == {("TRIAL", "healthy"), ("OFFERED", "restored")}
 
     def test_what_runs_can_only_be_rolled_back(self) -> None:
         assert not UPDATE.allows("TRIAL", "rejected")
         assert not UPDATE.allows("TRIAL", "failed")
 
 
-def test_a_rollout_is_completed_only_when_all_have_confirmed() -> None:
-    assert {row for row, to in ROLLOUT.transitions.items() if to == "COMPLETED"} == {
-        ("RUNNING", "all_confirmed")
-    }
+class TestRollout:
+    def test_it_is_completed_only_by_a_stage_that_was_confirmed_and_has_soaked(self) -> None:
+        assert {row for row, to in ROLLOUT.transitions.items() if to == "COMPLETED"} == {
+            ("SOAKING", "completed")
+        }
+        assert {row for row, to in ROLLOUT.transitions.items() if to == "SOAKING"} == {
+            ("RUNNING", "stage_confirmed")
+        }
+
+    @pytest.mark.parametrize("state", ["RUNNING", "SOAKING", "NEEDS_APPROVAL"])
+    @pytest.mark.parametrize(
+        "event", ["hold", "abort", "roll_stage_back", "roll_back", "pause", "superseded"]
+    )
+    def test_whatever_advances_can_be_stopped(self, state: str, event: str) -> None:
+        assert ROLLOUT.allows(state, event)
+
+    @pytest.mark.parametrize(
+        "state", ["RUNNING", "SOAKING", "NEEDS_APPROVAL", "HELD", "PAUSED", "COMPLETED", "ABORTED"]
+    )
+    def test_what_was_offered_can_always_be_taken_back(self, state: str) -> None:
+        assert ROLLOUT.next(state, "roll_back") == "ROLLING_BACK"
+
+    @pytest.mark.parametrize("state", ["ABORTED", "ROLLED_BACK", "SUPERSEDED"])
+    def test_what_has_ended_never_advances_again(self, state: str) -> None:
+        for name in ("resume", "approve", "next_stage", "stage_confirmed"):
+            assert not ROLLOUT.allows(state, name)
 
 
 def test_a_retrain_is_deployed_only_when_it_was_better() -> None:

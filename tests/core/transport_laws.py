@@ -173,6 +173,22 @@ def unsubscribe_stops(world: World) -> None:
     assert [message.topic for message in reader.read_all(sender)] == [f"{world.prefix}/b"]
 
 
+def several_are_asked_for_and_taken_back_at_once(world: World) -> None:
+    sender = Peer(world)
+    topics = [f"{world.prefix}/many/{index}" for index in range(120)]
+    for topic in topics:
+        sender.publish(topic, b"kept", retain=True)
+    sender.settle()
+    reader = Peer(world)
+    reader.transport.subscribe(*topics)
+    assert {message.topic for message in reader.read(120)} == set(topics)
+    reader.transport.unsubscribe(*topics[1:])
+    reader.settle()
+    for topic in topics:
+        sender.publish(topic, b"now")
+    assert reader.read_all(sender) == [Received(topics[0], b"now")]
+
+
 def unsubscribing_one_of_two_that_match_keeps_the_other(world: World) -> None:
     reader, sender = Peer(world, f"{world.prefix}/a", f"{world.prefix}/#"), Peer(world)
     reader.transport.unsubscribe(f"{world.prefix}/a")
@@ -387,6 +403,7 @@ LAWS: list[Law] = [
     own_publishes_come_back_when_subscribed,
     order_of_one_publisher_is_kept_across_topics,
     unsubscribe_stops,
+    several_are_asked_for_and_taken_back_at_once,
     unsubscribing_one_of_two_that_match_keeps_the_other,
     asking_anew_at_once_is_in_force,
     asking_again_brings_the_retained_message_again,

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from edgeops.core.codec import Message, encode
+from edgeops.core.manifest import BlobRef
 from edgeops.core.messages import (
     CapturePolicy,
     Desired,
@@ -27,7 +28,10 @@ from edgeops.core.messages import (
     Receipt,
     Report,
     ReportPolicy,
+    Sample,
+    ShadowCounts,
     State,
+    Transfer,
     Truth,
 )
 from edgeops.core.observe import BINS, FEATURES, ObservePlan, Window, extract, plan_feature
@@ -41,12 +45,43 @@ def sample_messages() -> list[Message]:
     """One or more of each message that travels alone."""
     policy = ReportPolicy(50, 60_000, 1000)
     wanted = DesiredModel(DIGEST, 900, policy, CapturePolicy(250, 100), True)
+    other = bytes(reversed(DIGEST))
+    patch = Transfer(DIGEST, BlobRef(other, 1_300, 4096), other, "aligned")
+    cut = Transfer(DIGEST, BlobRef(DIGEST, 100_000, 1024, other))
+    rolled_out = DesiredModel(
+        DIGEST, 900, policy, transfers=(patch, cut), shadow_inferences=500, attempt=3, spread_ms=600_000
+    )
+    shadowing = ModelState(
+        "SHADOWING",
+        4,
+        other,
+        bytes(32),
+        DIGEST,
+        security_counter=7,
+        shadow=ShadowCounts(500, 12, 1, 2**40, 2**32),
+        artifact=other,
+    )
+    aside = ModelState(
+        "FAILED", 5, other, None, DIGEST, "no chunk came within 60 s", attempts=3, retry_in_ms=20_000
+    )
     counts = (0, 1, 23, 24, 255, 256, 65_535, 65_536, 2**32 - 1, 0, 0, 0)
     return [
         Presence(1, True),
         Presence(2**32 - 1, False),
         Desired("plant", "cam-01", 3, {"digits": wanted, "a": DesiredModel()}),
+        Desired("plant", "cam-01", 4, {"digits": rolled_out}, daily_bytes=2**33),
         State(1, 1, "0.1.0", "ai_edge_litert 2.1", "linux", 2**40, {"digits": ModelState("IDLE", 0)}, 5, 1),
+        State(
+            boot=2,
+            session=2,
+            agent="0.1.0",
+            runtime="ai_edge_litert 2.1",
+            target="linux",
+            free_bytes=0,
+            models={"digits": shadowing, "words": aside},
+            takes=("tflite", "plan"),
+            spent_bytes=2**33,
+        ),
         Event(1, 2, "digits", 3, "TRIAL", "ROLLED_BACK", "unhealthy", DIGEST, "too many errors: ä", 99),
         Report(
             "digits",
@@ -70,6 +105,7 @@ def sample_messages() -> list[Message]:
         ),
         Receipt(1, {"digits": 17, "a": 0}),
         Labels("digits", (Truth(PREDICTION.pack(), 3),)),
+        Sample("digits", DIGEST, PREDICTION.pack(), bytes(range(256))),
     ]
 
 
