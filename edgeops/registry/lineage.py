@@ -89,11 +89,11 @@ def _retrain(retrain: Retrain | None) -> dict[str, Any] | None:
 
 def _rollout(session: Session, rollout: Rollout) -> dict[str, Any]:
     deployments = session.exec(select(Deployment).where(Deployment.rollout_id == rollout.id)).all()
-    states = [deployment.state for deployment in deployments]
+    states = [deployment.outcome for deployment in deployments]
     return {
         "id": rollout.id,
         "state": rollout.state,
-        "stages": rollout.stages,
+        "stages": rollout.plan.get("stages", []),
         "devices": {state: states.count(state) for state in sorted(set(states))},
     }
 

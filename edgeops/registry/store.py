@@ -98,7 +98,10 @@ def _configure(connection: Any, record: object) -> None:
 
 
 def _begin(connection: Any) -> None:
-    immediate = connection.get_execution_options().get("immediate", False)
+    options = connection.get_execution_options()
+    if options.get("migrating", False):
+        connection.exec_driver_sql("PRAGMA foreign_keys=OFF")  # heeded outside of a transaction only
+    immediate = options.get("immediate", False) or options.get("migrating", False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
 
 
@@ -110,8 +113,7 @@ def alembic_config() -> Config:
 
 
 def _migrate(engine: Engine, path: Path) -> None:
-    config = alembic_config()
-    script = ScriptDirectory.from_config(config)
+    script = ScriptDirectory.from_config(alembic_config())
     known = {revision.revision for revision in script.walk_revisions()}
     with engine.connect() as connection:
         current = MigrationContext.configure(connection).get_current_revision()
@@ -122,14 +124,43 @@ def _migrate(engine: Engine, path: Path) -> None:
             schema=current,
         )
     if current != script.get_current_head():
-        with engine.begin() as connection:
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+        migrate(engine, "head")
+
+
+def migrate(engine: Engine, revision: str) -> None:
+    """Bring the schema up, or down, to a revision, all or nothing.
+
+    A table that changes is copied and dropped, which the keys of others that name it would not let happen.
+    """
+    config = alembic_config()
+    with engine.execution_options(migrating=True).begin() as connection:
+        config.attributes["connection"] = connection
+        down = revision != "head" and revision < (
+            MigrationContext.configure(connection).get_current_revision() or ""
+        )
+        (command.downgrade if down else command.upgrade)(config, revision)
+        broken = connection.exec_driver_sql("PRAGMA foreign_key_check").first()
+        if broken is not None:
+            raise RegistryUnreachable(f"the migration to {revision} would lose what {broken[0]} refers to")
+    engine.dispose()  # its connections would go on without keys
+
+
+_UNWRITABLE = ("disk is full", "readonly", "disk I/O")
+
+
+def _first_words(error: OperationalError) -> str:
+    """What SQLite said first: a full disk ends the transaction, and then there is no savepoint to go back to."""
+    said, cause = str(error.orig), error.__context__
+    while cause is not None:
+        if isinstance(cause, OperationalError):
+            said = str(cause.orig)
+        cause = cause.__context__
+    return said
 
 
 def _translated(error: OperationalError) -> Exception:
-    text = str(error.orig)
-    if "disk is full" in text or "readonly" in text or "disk I/O" in text:
+    text = _first_words(error)
+    if any(words in text for words in _UNWRITABLE):
         return StorageError(f"the registry cannot be written: {text}", fix="free disk space, then try again")
     fix = "another edgeops command is writing: end it, or try again" if "locked" in text else None
     return RegistryUnreachable(f"the registry does not answer: {text}", fix=fix)

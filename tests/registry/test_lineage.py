@@ -11,6 +11,8 @@ from support.packages import build
 from support.registry import NOW, add_devices, add_version
 
 from edgeops.core.errors import CheckFailed, NotFoundError, StorageError, TrustError, UsageError
+from edgeops.fleet.rollout.plan import Plan
+from edgeops.fleet.rollout.stages import parse_stages
 from edgeops.fleet.rollouts import start_rollout
 from edgeops.registry.blobs import BlobStore
 from edgeops.registry.lineage import lineage
@@ -30,7 +32,9 @@ def session(tmp_path: Path):
 def test_from_data_to_retrain_and_back(session) -> None:
     add_devices(session, "a", "b")
     first = add_version(session, build(1))
-    rollout = Rollout(model_version_id=first.id, state="RUNNING", stages=[50, 100], created_at=NOW)
+    rollout = Rollout(
+        model_version_id=first.id, state="RUNNING", plan={"stages": ["50%", "100%"]}, created_at=NOW
+    )
     session.add(rollout)
     session.flush()
     for device, state in (("a", "confirmed"), ("b", "waiting")):
@@ -75,7 +79,12 @@ def test_from_data_to_retrain_and_back(session) -> None:
     )
     assert forward["manifest"] == build(1).digest.hex()
     assert forward["rollouts"] == [
-        {"id": rollout.id, "state": "RUNNING", "stages": [50, 100], "devices": {"confirmed": 1, "waiting": 1}}
+        {
+            "id": rollout.id,
+            "state": "RUNNING",
+            "stages": ["50%", "100%"],
+            "devices": {"confirmed": 1, "waiting": 1},
+        }
     ]
     assert forward["report_windows"] == 3
     assert forward["alerts"][0]["devices"] == ["a"]
@@ -118,7 +127,7 @@ class TestNames:
         version = add_version(session, build(1), state="evaluation")
         add_devices(session, "cam-01")
         with pytest.raises(CheckFailed, match="tiny@1 was trained with --holdout") as caught:
-            start_rollout(session, version, {}, (100,), 0.1, NOW)
+            start_rollout(session, version, Plan("", parse_stages("100%")), "ann", NOW)
         assert "without --holdout" in (caught.value.fix or "")
 
     @pytest.mark.parametrize("find", [find_model, find_dataset, find_device])

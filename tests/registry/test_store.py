@@ -100,6 +100,15 @@ class TestSessions:
             assert session.exec(select(Device)).all() == []
             add_devices(session, "a")
 
+    def test_a_disk_that_is_full_within_a_savepoint_is_said_in_the_same_words(
+        self, registry: Registry
+    ) -> None:
+        """SQLite ends the whole transaction: then it says that there is no such savepoint, which is no reason."""
+        with pytest.raises(StorageError, match="disk is full"), registry.session() as session:
+            session.execute(text("PRAGMA max_page_count = 1"))
+            with session.begin_nested():
+                add_devices(session, *(f"device-{number:05d}" for number in range(2000)))
+
     def test_database_is_locked_does_not_happen_to_a_writer_that_read_first(self, registry: Registry) -> None:
         """Two that read, then write: with a deferred BEGIN the second failed at once, whatever the timeout."""
         with registry.session() as session:
