@@ -12,80 +12,33 @@ manifest; nothing about one is in here.
 
 from __future__ import annotations
 
-import operator
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 
-from device_agent.capture import Capture
+from device_agent.byte_budget import ByteBudget
 from device_agent.config import AgentConfig
 from device_agent.device_store import DeviceStore
 from device_agent.download import Chunk
+from device_agent.events import Boot
+from device_agent.fit import AGENT_VERSION, TAKES, dotted
 from device_agent.inference import installed_runtime
-from device_agent.model_host import AGENT_VERSION, Boot, ModelHost
-from device_agent.observing import Observing
-from device_agent.report_queue import ReportQueue
-from device_agent.resend import Resend
+from device_agent.model_host import ModelHost
+from device_agent.reporting import Reporting
+from device_agent.served_model import Prediction, ServedModel
 from device_agent.uplink import Uplink
 from edgeops.core.codec import decode
-from edgeops.core.errors import (
-    BrokerUnreachable,
-    EdgeOpsError,
-    InferenceFailed,
-    InputError,
-    NoModel,
-    StorageError,
-)
-from edgeops.core.features.steps import quantized_input
-from edgeops.core.messages import (
-    MAX_MODELS,
-    Desired,
-    DesiredModel,
-    Labels,
-    Presence,
-    Receipt,
-    Report,
-    Sample,
-    State,
-    Truth,
-)
-from edgeops.core.outputs import score_spec
+from edgeops.core.errors import BrokerUnreachable, EdgeOpsError, InputError, NoModel, StorageError
+from edgeops.core.messages import MAX_MODELS, Desired, Presence, Receipt, State
 from edgeops.core.signing import Role, accept_next_root, verify
 from edgeops.core.topics import Kind, check_name
 from edgeops.core.transport import Transport
 
-LABEL_BATCH = 64
-MAX_SAMPLE_BYTES = 65_000
+__all__ = ["Agent", "Prediction", "agent_from_file"]
+
 CONNECT_RETRY_MS = 5_000
 POLL_EVERY_MS = 20
-
-
-@dataclass(frozen=True, slots=True)
-class Prediction:
-    """A label, its index, the confidence 0..1 of the quantized score, and the id for later feedback.
-
-    ``trial``: the model that said so had still to prove itself.
-    """
-
-    label: str
-    index: int
-    confidence: float
-    id: str
-    model_version: int
-    trial: bool = False
-
-
-@dataclass
-class _Model:
-    """What the agent keeps for one model name."""
-
-    host: ModelHost
-    observing: Observing
-    capture: Capture
-    desired: DesiredModel
-    truths: list[Truth]
 
 
 class Agent:
@@ -107,16 +60,18 @@ class Agent:
         self._trust = self._disk.load_trust()
         self._runtime = installed_runtime(config.runtime)
         self._uplink = Uplink(config, self._boot.number, transport)
-        self._queue = ReportQueue(config.data / "reports", config.queue_reports)
-        self._models: dict[str, _Model] = {}
+        self._reporting = Reporting(config, self._uplink, log)
+        self._received = 0  # bytes of chunks from the broker
+        self._budget = ByteBudget(config.data / "byte-budget.cbor")
+        self._models: dict[str, ServedModel] = {}
         self._generation = 0
-        self._dropped_labels = 0
         self._connect_at = 0
         self._last_poll = -POLL_EVERY_MS
-        self._resend = Resend()
         self._offline_reason = ""
         self._published: tuple[object, ...] | None = None
         self._asked: set[Chunk] = set()
+        self._came: set[Chunk] = set()  # of those that are asked for still
+        self._came_altered = False
         for name in self._disk.model_names():
             self._model(name)
         self._restore_desired()
@@ -149,7 +104,7 @@ class Agent:
 
     def sequence(self, model: str | None = None) -> int:
         """The sequence of the window that is open; raises ``NoModel`` where there is no such model."""
-        return self._entry(model).observing.sequence
+        return self._entry(model).sequence
 
     def predict(self, raw: object, *, model: str | None = None, consent: bool = True) -> Prediction:
         """Predict one raw input (array-like of the manifest's shape, raw unit).
@@ -161,41 +116,8 @@ class Agent:
         now = self._now()
         if now - self._last_poll >= POLL_EVERY_MS:
             self.poll()
-        entry = self._entry(model)
-        running = entry.host.running
-        if running is None:
-            raise NoModel(f"device {self.config.device} has no model to run yet", device=self.config.device)
-        self._keep(entry.observing.switch(running, entry.host.in_trial, now))
-        try:
-            quantized = quantized_input(running.manifest, raw)
-        except InputError:
-            entry.observing.count_rejected()
-            raise
-        began = self._clock()
-        try:
-            output = running.infer(quantized)
-        except InferenceFailed:
-            entry.observing.count_error()
-            entry.host.inferred(False)
-            self._after(entry)
-            raise
-        microseconds = int((self._clock() - began) * 1e6)
-        trial = entry.host.in_trial
-        counted = entry.observing.count(quantized, output, microseconds)
-        values = quantized.tobytes()
-        if len(values) <= MAX_SAMPLE_BYTES and entry.capture.wants(values, consent):
-            self._uplink.send(Kind.SAMPLE, Sample(entry.host.name, running.digest, counted.id.pack(), values))
-        entry.host.inferred(True)
-        self._after(entry)
-        contract = score_spec(running.manifest)
-        return Prediction(
-            running.manifest.labels[counted.predicted],
-            counted.predicted,
-            (counted.score - contract.zero_point) * contract.scale,
-            f"{entry.host.name}:{counted.id.pack().hex()}",
-            running.manifest.version,
-            trial,
-        )
+            now = self._last_poll
+        return self._entry(model).predict(raw, consent, now)
 
     def feedback(self, prediction_id: str, label: str | int) -> bool:
         """Report a truth that came later; returns whether the label policy lets it leave the device.
@@ -206,14 +128,7 @@ class Agent:
         entry = self._models.get(name)
         if entry is None or len(raw) != 40 or not set(raw) <= set("0123456789abcdef"):
             raise InputError(f"{prediction_id!r} is not a prediction id of this device")
-        index = self._label_index(entry, label)
-        if not entry.desired.labels:
-            self._dropped_labels += 1
-            return False
-        entry.truths.append(Truth(bytes.fromhex(raw), index))
-        if len(entry.truths) >= LABEL_BATCH:
-            self._send_labels(entry)
-        return True
+        return entry.feedback(bytes.fromhex(raw), label)
 
     def poll(self, timeout: float = 0.0) -> None:
         """Do the network's work: take what arrived, waiting at most ``timeout`` seconds for the first."""
@@ -222,32 +137,29 @@ class Agent:
             timeout = 0.0
             self._take(*incoming)
         now = self._last_poll = self._now()
+        self._budget.tick(now)
         for entry in self._models.values():
             entry.host.tick(now, self._uplink.online)
-            self._after(entry)
+            entry.settle(now)
         if self._uplink.take_reconnected():
             self._published = None
-            self._resend.reconnected(now, self._queue.keys)
+            self._reporting.reconnected(now)
             self._uplink.send(Kind.PRESENCE, Presence(self._boot.number, True))
-        if self._uplink.online:
-            for key in self._resend.take(now, self._queue.keys):
-                report = self._queue.load(key)
-                if report is not None:
-                    self._send_report(report)
+        self._reporting.tick(now)
         self._ask_for_chunks()
         self._publish_state()
 
     def flush(self) -> None:
         """Close the open windows and send what was counted."""
         for entry in self._models.values():
-            self._send_labels(entry)
-            self._keep(entry.observing.close(self._now()))
+            entry.flush(self._now())
 
     def close(self) -> None:
         """Send what was counted, say goodbye, disconnect."""
         self.flush()
         for entry in self._models.values():
             entry.host.close()
+        self._budget.close()
         self._published = None  # once more, with the counters as they stand at the end
         self._publish_state()
         self._uplink.close(Presence(self._boot.number, False))
@@ -255,7 +167,7 @@ class Agent:
     def _now(self) -> int:
         return int((self._clock() - self._started_at) * 1000)
 
-    def _entry(self, name: str | None) -> _Model:
+    def _entry(self, name: str | None) -> ServedModel:
         chosen = name or self.config.model
         if chosen is None and len(self._models) == 1:
             chosen = next(iter(self._models))
@@ -270,28 +182,15 @@ class Agent:
             )
         return entry
 
-    def _model(self, name: str) -> _Model:
+    def _model(self, name: str) -> ServedModel:
         if name not in self._models:
-            host = ModelHost(name, self.config, self._boot, self._trust)
-            entry = _Model(host, Observing(name, self._boot.number), Capture(None), DesiredModel(), [])
+            host = ModelHost(name, self.config, self._boot, self._trust, self._budget)
             host.start(self._now())
-            self._models[name] = entry
+            number, device = self._boot.number, self.config.device
+            self._models[name] = ServedModel(
+                host, number, device, self._uplink, self._reporting, self._clock, self._log
+            )
         return self._models[name]
-
-    def _label_index(self, entry: _Model, label: str | int) -> int:
-        running = entry.host.running
-        labels = running.manifest.labels if running else ()
-        if isinstance(label, str) and label in labels:
-            return labels.index(label)
-        if not isinstance(label, str | bool) and hasattr(label, "__index__"):  # NumPy's integers too
-            index = operator.index(label)
-            if 0 <= index < len(labels):
-                return index
-        if running is None:
-            raise NoModel(f"device {self.config.device} runs no model whose labels it could know")
-        raise InputError(
-            f"the model does not know label {label!r}; it knows {', '.join(labels)}", label=label
-        )
 
     def _connect_if_due(self) -> None:
         if self._uplink.started or self._now() < self._connect_at:
@@ -313,8 +212,7 @@ class Agent:
             elif kind is Kind.DESIRED:
                 self._take_desired(payload, stored=False)
             elif kind is Kind.RECEIPT:
-                if self._queue.acknowledge(decode(Receipt, payload)):
-                    self._resend.progressed(self._now())
+                self._reporting.acknowledge(decode(Receipt, payload), self._now())
             elif isinstance(kind, tuple):
                 self._take_chunk(kind, payload)
         except EdgeOpsError as error:
@@ -323,11 +221,17 @@ class Agent:
     def _take_chunk(self, chunk: Chunk, payload: bytes) -> None:
         for entry in self._models.values():
             entry.host.chunk(chunk, payload, self._now())
-            self._after(entry)
-        if chunk in self._asked and chunk in self._wanted():
+            entry.settle(self._now())
+        # Afterwards: until it is taken its room is promised to it. Also what came twice, or too late, is counted.
+        self._received += len(payload)
+        self._budget.charge(len(payload))
+        if chunk in self._asked and any(entry.host.lacks(chunk) for entry in self._models.values()):
             # It came altered: ask for it again, so that the broker sends its retained message once more.
             self._asked.discard(chunk)
-            self._uplink.drop_chunk(chunk)
+            self._uplink.drop_chunks([chunk])
+            self._came_altered = True
+        else:
+            self._came.add(chunk)
 
     def _wanted(self) -> set[Chunk]:
         return set().union(*(entry.host.wanted() for entry in self._models.values()))
@@ -369,62 +273,27 @@ class Agent:
         if len(self._models.keys() | desired.models.keys()) > MAX_MODELS:
             raise InputError(f"more than {MAX_MODELS} models are desired of a device that has others already")
         self._generation = desired.generation
+        self._budget.limit = desired.daily_bytes
         if not stored:
             self._store(lambda: self._disk.save_desired(envelope))
         for name, wanted in desired.models.items():
-            entry = self._model(name)
-            if wanted.capture != entry.desired.capture:
-                entry.capture = Capture(wanted.capture)
-            if wanted != entry.desired:
-                self._keep(entry.observing.close(self._now()))  # a window holds one policy only
-            entry.desired = wanted
-            entry.observing.policy = wanted.report
-            entry.observing.generation = desired.generation
-            entry.host.desire(wanted, desired.generation, self._now())
-            self._after(entry)
-
-    def _after(self, entry: _Model) -> None:
-        """What may be due after any event of a model: events to send, a switch, a full window."""
-        while entry.host.outbox:
-            event = entry.host.outbox.popleft()
-            self._log(f"{event.model}: {event.source} -> {event.target} ({event.reason or event.event})")
-            self._uplink.send(Kind.EVENT, event)
-        now = self._now()
-        self._keep(entry.observing.switch(entry.host.running, entry.host.in_trial, now))
-        if entry.observing.due(now):
-            self._send_labels(entry)
-            self._keep(entry.observing.close(now))
-
-    def _keep(self, report: Report | None) -> None:
-        if report is not None:
-            report = replace(report, oldest=self._queue.oldest(report.boot, report.model) or report.sequence)
-            if not len(self._queue):
-                self._resend.progressed(self._now())
-            try:
-                self._queue.put(report)
-            except StorageError as error:
-                self._log(f"report {report.sequence} of {report.model} is not kept: {error.message}")
-            self._send_report(report)
-
-    def _send_report(self, report: Report) -> None:
-        if not self._uplink.online:
-            return  # it waits on disk, and all that waits is sent at the next connection
-        oldest = self._queue.oldest(report.boot, report.model) or report.sequence
-        self._uplink.send(Kind.REPORT, replace(report, oldest=oldest, dropped=self._queue.dropped))
-
-    def _send_labels(self, entry: _Model) -> None:
-        if entry.truths:
-            if not self._uplink.send(Kind.LABEL, Labels(entry.host.name, tuple(entry.truths))):
-                self._dropped_labels += len(entry.truths)
-            entry.truths = []
+            self._model(name).desire(wanted, desired.generation, self._now())
 
     def _ask_for_chunks(self) -> None:
+        """Half a window at a time: the broker is busy with the other half while the packets that ask are few."""
         wanted = self._wanted()
-        for chunk in self._asked - wanted:
-            self._uplink.drop_chunk(chunk)
-        for chunk in wanted - self._asked:
-            self._uplink.ask_chunk(chunk)
+        under_way = len(self._asked & wanted)
+        stale = self._asked - wanted
+        in_vain = not stale <= self._came  # something is on its way that is not wanted any more
+        if 2 * under_way > len(wanted) and not in_vain and not self._came_altered:
+            return
+        self._came_altered = False
+        if stale:
+            self._uplink.drop_chunks(stale)
+        if new := wanted - self._asked:
+            self._uplink.ask_chunks(sorted(new))
         self._asked = wanted
+        self._came.clear()
 
     def _publish_state(self) -> None:
         # Free space and counters change all the time; they ride along with what matters.
@@ -435,13 +304,16 @@ class Agent:
         state = State(
             boot=self._boot.number,
             session=self._boot.number,
-            agent=".".join(str(part) for part in AGENT_VERSION),
+            agent=dotted(AGENT_VERSION),
             runtime=self._runtime,
             target=self.config.target,
             free_bytes=self._disk.free_bytes(),
             models={name: entry.host.model_state() for name, entry in self._models.items()},
-            received_bytes=sum(entry.host.received_bytes for entry in self._models.values()),
-            dropped_labels=self._dropped_labels,
+            received_bytes=self._received
+            + sum(entry.host.fetching.received for entry in self._models.values()),
+            dropped_labels=sum(entry.dropped_labels for entry in self._models.values()),
+            takes=TAKES,
+            spent_bytes=self._budget.spent,
         )
         self._uplink.send(Kind.STATE, state)
 

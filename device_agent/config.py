@@ -22,12 +22,18 @@ _KEYS = {
     "interval_ms": int,
     "runtime": str,
     "queue_reports": int,
+    "arena_bytes": int,
+    "chunks_in_flight": int,
 }
 
 
 @dataclass(frozen=True, slots=True)
 class AgentConfig:
-    """Paths are absolute; ``interval_ms`` is the pause between two inputs of a source."""
+    """Paths are absolute; ``interval_ms`` is the pause between two inputs of a source.
+
+    ``arena_bytes`` is the working memory that a model may need at most, 0 sets no limit. ``chunks_in_flight`` is how
+    many chunks are asked for at a time, and written with one fsync.
+    """
 
     fleet: str
     device: str
@@ -40,6 +46,8 @@ class AgentConfig:
     interval_ms: int = 0
     runtime: str | None = None
     queue_reports: int = 500
+    arena_bytes: int = 0
+    chunks_in_flight: int = 16
 
 
 def load_config(path: Path) -> AgentConfig:
@@ -61,6 +69,21 @@ def load_config(path: Path) -> AgentConfig:
                 key=key,
                 value=value,
             )
+    if table.get("arena_bytes", 0) < 0:
+        raise ConfigError(
+            f"{path}: arena_bytes = {table['arena_bytes']} is below 0",
+            fix="give the bytes of working memory that a model may need, or 0 for no limit",
+            file=str(path),
+            key="arena_bytes",
+            value=table["arena_bytes"],
+        )
+    if not 1 <= table.get("chunks_in_flight", 16) <= 256:
+        raise ConfigError(
+            f"{path}: chunks_in_flight = {table['chunks_in_flight']} is not between 1 and 256",
+            file=str(path),
+            key="chunks_in_flight",
+            value=table["chunks_in_flight"],
+        )
     for key in ("fleet", "device", "broker"):
         if key not in table:
             raise ConfigError(f"{path}: key {key!r} is missing", file=str(path), key=key)
@@ -77,6 +100,8 @@ def load_config(path: Path) -> AgentConfig:
         interval_ms=table.get("interval_ms", 0),
         runtime=table.get("runtime"),
         queue_reports=table.get("queue_reports", 500),
+        arena_bytes=table.get("arena_bytes", 0),
+        chunks_in_flight=table.get("chunks_in_flight", 16),
     )
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from importlib import metadata
 from typing import Any, Protocol
 
@@ -152,12 +153,17 @@ def _load_runtime(wanted: str | None) -> tuple[str, Callable[..., Any]]:
                 reasons.append(f"{candidate.name} does not load: {_one_line(error)}")
             continue
         factory = module.lite.Interpreter if candidate.module == "tensorflow" else module.Interpreter
-        return f"{candidate.name} {metadata.version(candidate.distribution)}", factory
+        return f"{candidate.name} {_version(candidate.distribution)}", factory
     extra = next((candidate.extra for candidate in RUNTIMES if candidate.name == wanted), "agent")
     message = f"the interpreter {wanted} is not installed" if wanted else "no interpreter is installed"
     if reasons:
         message += f" ({'; '.join(reasons)})"
     raise MissingExtra(message, fix=f'pip install "edgeops[{extra}]"', extra=extra)
+
+
+@cache
+def _version(distribution: str) -> str:
+    return metadata.version(distribution)  # it reads files, and an open process keeps its libraries
 
 
 def _only(side: str, details: list[dict[str, Any]]) -> dict[str, Any]:

@@ -41,13 +41,13 @@ class PatientTransport:
         """See ``Transport.publish``."""
         self._inner.publish(topic, payload, retain=retain)
 
-    def subscribe(self, topic_filter: str) -> None:
+    def subscribe(self, *topic_filters: str) -> None:
         """See ``Transport.subscribe``."""
-        self._inner.subscribe(topic_filter)
+        self._inner.subscribe(*topic_filters)
 
-    def unsubscribe(self, topic_filter: str) -> None:
+    def unsubscribe(self, *topic_filters: str) -> None:
         """See ``Transport.unsubscribe``."""
-        self._inner.unsubscribe(topic_filter)
+        self._inner.unsubscribe(*topic_filters)
 
     def receive(self, timeout: float) -> Incoming | None:
         """See ``Transport.receive``."""

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from device_agent.inference import Interpreter, open_interpreter
+from device_agent.inference import Interpreter, installed_runtime, open_interpreter
 from device_agent.slots import SlotStore
 from edgeops.core.codec import decode
-from edgeops.core.errors import DoesNotFit, EdgeOpsError, InferenceFailed, StorageError
+from edgeops.core.errors import DoesNotFit, EdgeOpsError, InferenceFailed, InputError, StorageError
 from edgeops.core.features.steps import output_shape, quantized_input
 from edgeops.core.manifest import Manifest
 from edgeops.core.observe import BINS, ObservePlan, extract
@@ -20,6 +21,11 @@ from edgeops.core.selftest import SelfTest, difference
 from edgeops.core.signing import unverified_payload
 
 RUNTIME = "tflite"
+
+# What the libraries say of an operator that they do not have.
+_BUILTIN = re.compile(r"find op for builtin opcode '(\w+)' version '(\d+)'")
+_CUSTOM = re.compile(r"unresolved custom op: ([\w-]+)")
+_UNHEARD_OF = re.compile(r"builtin_code out of range: (\d+)")
 
 
 @dataclass(frozen=True)
@@ -41,6 +47,14 @@ class RunningModel:
             raise InferenceFailed(f"the interpreter failed: {error}") from error
 
 
+def read_manifest(store: SlotStore, digest: bytes) -> Manifest:
+    """The manifest that a slot holds; raises ``StorageError`` where none does."""
+    envelope = store.manifest(digest)
+    if envelope is None or hashlib.sha256(envelope).digest() != digest:
+        raise StorageError(f"no slot holds manifest {digest.hex()[:12]}")
+    return decode(Manifest, unverified_payload(envelope))
+
+
 def open_model(store: SlotStore, digest: bytes, target: str, runtime: str | None) -> RunningModel:
     """Open the model that a slot holds.
 
@@ -48,17 +62,14 @@ def open_model(store: SlotStore, digest: bytes, target: str, runtime: str | None
     again. Raises ``StorageError`` when the slot is damaged, ``DoesNotFit`` or ``InputError`` when the model
     is not what its manifest says.
     """
-    envelope = store.manifest(digest)
-    if envelope is None or hashlib.sha256(envelope).digest() != digest:
-        raise StorageError(f"no slot holds manifest {digest.hex()[:12]}")
-    manifest = decode(Manifest, unverified_payload(envelope))
+    manifest = read_manifest(store, digest)
     artifact = manifest.artifact(RUNTIME, target)
     if artifact is None:
         raise DoesNotFit(f"no {RUNTIME} artifact for target {target!r}", limit="target", available=target)
     blob, plan = store.blob(artifact.blob), store.blob(manifest.observe)
     if blob is None or plan is None:
         raise StorageError(f"the slot of manifest {digest.hex()[:12]} is damaged")
-    interpreter = open_interpreter(blob, runtime)
+    interpreter = _interpreter(blob, runtime)
     for name, wanted, found in (
         ("input", manifest.input.spec, interpreter.input),
         ("output", manifest.output.spec, interpreter.output),
@@ -68,6 +79,29 @@ def open_model(store: SlotStore, digest: bytes, target: str, runtime: str | None
     model = RunningModel(digest, manifest, decode(ObservePlan, plan), interpreter)
     _check_consistent(model)
     return model
+
+
+def _interpreter(blob: bytes, runtime: str | None) -> Interpreter:
+    try:
+        return open_interpreter(blob, runtime)
+    except InputError as error:
+        missing = unresolved_operators(error.message)
+        if not missing:
+            raise
+        has = installed_runtime(runtime)
+        raise DoesNotFit(
+            f"operators that {has} does not have: {', '.join(missing)}",
+            limit="operators",
+            needed=missing,
+            available=has,
+        ) from error
+
+
+def unresolved_operators(message: str) -> list[str]:
+    """The operators that an interpreter's refusal says it does not have, e.g. ``ADD version 9``."""
+    builtin = [f"{name} version {version}" for name, version in _BUILTIN.findall(message)]
+    unheard = [f"builtin operator {code}" for code in _UNHEARD_OF.findall(message)]
+    return list(dict.fromkeys([*builtin, *_CUSTOM.findall(message), *unheard]))
 
 
 def _check_consistent(model: RunningModel) -> None:
@@ -95,6 +129,15 @@ def _check_consistent(model: RunningModel) -> None:
         )
     quantized_input(manifest, np.zeros(manifest.raw_shape, np.float32))
     extract([feature.name for feature in plan.features], zeros[np.newaxis])
+
+
+def open_tested(store: SlotStore, digest: bytes, target: str, runtime: str | None) -> RunningModel:
+    """As ``open_model``, and the self-test vectors passed here; raises ``DoesNotFit`` where one did not."""
+    model = open_model(store, digest, target, runtime)
+    problem = self_test(model, store)
+    if problem is not None:
+        raise DoesNotFit(problem, limit="self-test")
+    return model
 
 
 def self_test(model: RunningModel, store: SlotStore) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from device_agent.config import AgentConfig
 from device_agent.download import Chunk
@@ -37,8 +37,7 @@ class Uplink:
         """Connect and ask for the device's own topics; raises ``BrokerUnreachable``."""
         self._transport.connect(CONNECT_TIMEOUT_S)
         self.started = True
-        for topic in (self._trust, self._topic(Kind.DESIRED), self._topic(Kind.RECEIPT)):
-            self._transport.subscribe(topic)
+        self._transport.subscribe(self._trust, self._topic(Kind.DESIRED), self._topic(Kind.RECEIPT))
 
     def receive(self, timeout: float) -> tuple[Kind | Chunk | None, bytes] | None:
         """The next arrival as (what, payload); None stands for the trust root in the first place."""
@@ -78,13 +77,13 @@ class Uplink:
             return False
         return True
 
-    def ask_chunk(self, chunk: Chunk) -> None:
-        """Subscribe to a chunk."""
-        self._transport.subscribe(topics.chunk(self._fleet, *chunk))
+    def ask_chunks(self, chunks: Iterable[Chunk]) -> None:
+        """Subscribe to chunks, all at once."""
+        self._transport.subscribe(*(topics.chunk(self._fleet, *chunk) for chunk in chunks))
 
-    def drop_chunk(self, chunk: Chunk) -> None:
-        """Unsubscribe from a chunk."""
-        self._transport.unsubscribe(topics.chunk(self._fleet, *chunk))
+    def drop_chunks(self, chunks: Iterable[Chunk]) -> None:
+        """Unsubscribe from chunks, all at once."""
+        self._transport.unsubscribe(*(topics.chunk(self._fleet, *chunk) for chunk in chunks))
 
     def close(self, goodbye: Presence) -> None:
         """Say that the device goes, then disconnect cleanly."""

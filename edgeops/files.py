@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import fcntl
+import itertools
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from edgeops.core.errors import StorageError, UsageError
+
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+_TOKEN = secrets.token_hex(4)
+_writes = itertools.count()
 
 
 def write_atomic(path: Path, data: bytes, *, mode: int = 0o644) -> None:
@@ -17,24 +22,42 @@ def write_atomic(path: Path, data: bytes, *, mode: int = 0o644) -> None:
 
     Raises ``StorageError`` when the disk is full or not writable; the old file is then untouched.
     """
-    temporary: str | None = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=".", suffix=".part", dir=path.parent)
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, mode)
-        os.replace(temporary, path)
+        replace_file(path, data, mode, sync=True)
     except OSError as error:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
         raise StorageError(
             f"cannot write {path}: {error.strerror or error}",
             fix="free disk space or mend the folder's permissions, then try again",
             path=str(path),
         ) from error
+
+
+def replace_file(path: Path, data: bytes, mode: int = 0o644, *, sync: bool) -> None:
+    """As ``write_atomic``, but raises ``OSError``; without ``sync`` a power cut may leave it torn or old.
+
+    A process that is killed leaves the old one or the new one in either case.
+    """
+    # Nobody else takes this name: not another process (forked, or in another container), thread, or call.
+    temporary = path.parent / f".{path.name}.{os.getpid()}-{_TOKEN}-{next(_writes)}.part"
+    try:
+        try:
+            handle = os.open(temporary, _NEW, mode)
+        except FileNotFoundError:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle = os.open(temporary, _NEW, mode)
+        try:
+            view = memoryview(data)
+            while view:
+                view = view[os.write(handle, view) :]
+            os.fchmod(handle, mode)  # whatever the umask is
+            if sync:
+                os.fsync(handle)
+        finally:
+            os.close(handle)
+        os.replace(temporary, path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 @contextmanager

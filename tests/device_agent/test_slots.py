@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from pathlib import Path
 
 import pytest
-from support.packages import Package, build
+from support.packages import TFLITE, Package, build
 
 from device_agent import slots
 from device_agent.running_model import open_model
 from device_agent.slots import MANIFEST, SlotStore
-from device_agent.update import UpdateState
 from edgeops.core.errors import StorageError
+from edgeops.core.manifest import blob_ref
 
 
 class PowerCut(BaseException):
@@ -90,6 +89,28 @@ def test_a_power_cut_between_any_two_file_operations_leaves_the_kept_model_whole
     raise AssertionError("staging never ended")
 
 
+def test_a_power_cut_while_a_slot_is_cleared_leaves_no_half_slot(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The manifest goes first: a slot that has one has all its blobs."""
+    first, second, third = (build(n, tflite=TFLITE + bytes(n)) for n in (1, 2, 3))
+    for allowed in range(20):
+        store = SlotStore(tmp_path / str(allowed))
+        stage(store, first, None)
+        stage(store, second, first.digest)
+        with monkeypatch.context() as patched:
+            interrupted = cut_after(allowed, patched)
+            try:
+                stage(store, third, first.digest)
+            except PowerCut:
+                pass
+        for package in (second, third):
+            assert store.slot_of(package.digest) is None or opens(store, package), f"cut after {allowed}"
+        if not interrupted():
+            return
+    raise AssertionError("staging never ended")
+
+
 def cut_after(allowed: int, patched: pytest.MonkeyPatch):
     """Let so many file operations through, then cut the power before the next."""
     done = 0
@@ -106,7 +127,7 @@ def cut_after(allowed: int, patched: pytest.MonkeyPatch):
 
         return wrapper
 
-    patched.setattr(slots, "write_atomic", counted(slots.write_atomic))
+    patched.setattr(slots, "replace_file", counted(slots.replace_file))
     patched.setattr(Path, "unlink", counted(Path.unlink))
     return lambda: cut
 
@@ -126,34 +147,50 @@ def test_a_file_that_was_altered_is_not_believed(store: SlotStore) -> None:
     assert store.slot_of(FIRST.digest) is None
 
 
-def test_the_state_comes_back_as_it_was_written(store: SlotStore) -> None:
-    assert store.load_state() == UpdateState()
-    state = UpdateState("TRIAL", 4, FIRST.digest, None, SECOND.digest, 300, trial_good=3)
-    store.save_state(state)
-    assert store.load_state() == state
-
-
-def test_a_damaged_state_is_named_and_says_how_to_go_on(tmp_path: Path) -> None:
-    (tmp_path / "state.cbor").write_bytes(b"\xff")
-    with pytest.raises(StorageError, match=r"state\.cbor is damaged") as caught:
-        SlotStore(tmp_path).load_state()
-    assert caught.value.fix is not None
-
-
 def test_what_a_power_cut_left_half_written_is_swept(store: SlotStore, tmp_path: Path) -> None:
     torn = tmp_path / "tiny" / "incoming" / "abc" / ".x.part"
     torn.parent.mkdir(parents=True)
     torn.touch()
-    store.load_state()
+    store.sweep()
     assert not torn.exists()
     assert opens(store, FIRST)
 
 
-def test_chunks_wait_until_they_are_dropped(store: SlotStore) -> None:
-    (name, index), data = next(iter(FIRST.chunks.items()))
-    digest = hashlib.sha256(data).digest()
-    store.store_chunk(name, index, data)
-    assert store.chunk(name, index, digest) == data
-    assert store.chunk(name, index, bytes(32)) is None
+def test_what_came_waits_until_it_is_dropped(store: SlotStore) -> None:
+    store.keep(THIRD.digest.hex(), THIRD.envelope)
+    store.keep("ab" * 32, b"other")
+    assert store.manifest(THIRD.digest) == THIRD.envelope
+    store.drop_incoming({THIRD.digest.hex()})
+    assert store.manifest(THIRD.digest) == THIRD.envelope
+    assert not store.incoming("ab" * 32).exists()
     store.drop_incoming()
-    assert store.chunk(name, index, digest) is None
+    assert store.manifest(THIRD.digest) is None
+
+
+def test_a_manifest_that_was_spoilt_on_its_way_is_not_believed(store: SlotStore) -> None:
+    store.keep(THIRD.digest.hex(), THIRD.envelope[:-1])
+    assert store.manifest(THIRD.digest) is None
+
+
+def test_a_blob_that_was_fetched_moves_into_its_slot_and_one_of_the_other_slot_is_copied(
+    store: SlotStore,
+) -> None:
+    model, plan = FIRST.manifest.artifacts[0].blob, FIRST.manifest.observe
+    held = store.find(plan.sha256)
+    assert held is not None
+    came = store.keep(model.hex, FIRST.blobs[model.hex])
+    vectors = FIRST.manifest.vectors.hex
+    paths = {model.hex: came, plan.hex: held, vectors: FIRST.blobs[vectors]}
+    slot = store.stage(THIRD.envelope, paths, FIRST.digest)
+    assert not came.exists()
+    assert (slot / model.hex).read_bytes() == FIRST.blobs[model.hex]
+    (slot / plan.hex).write_bytes(b"junk")  # a copy: the kept model has its own
+    assert opens(store, FIRST)
+
+
+def test_what_staging_needs_of_the_disk_is_each_blob_once_less_what_it_has_taken(store: SlotStore) -> None:
+    big, _ = blob_ref(bytes(1000), 256)
+    small, _ = blob_ref(b"x" * 100, 256)
+    assert store.needed_bytes([big, small, small]) == 1000 + 4 * 32 + 100
+    store.keep(small.hex, b"x" * 100)
+    assert store.needed_bytes([big, small]) == 1000 + 4 * 32
