@@ -15,7 +15,7 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -148,20 +148,24 @@ class MqttTransport:
         self._outbox.append((topic, payload, retain))
         self._feed()
 
-    def subscribe(self, topic_filter: str) -> None:
-        """Ask for a filter; retained messages that match follow. A filter that MQTT forbids: UsageError."""
-        _check_filter(topic_filter)
-        self._filters.add(topic_filter)
-        # The filter is registered first: if we come online at this moment it is at worst asked for twice.
+    def subscribe(self, *topic_filters: str) -> None:
+        """Ask for filters; retained messages that match follow. One that MQTT forbids: UsageError, and none."""
+        for checked in topic_filters:
+            _check_filter(checked)
+        self._filters.add(*topic_filters)
+        # The filters are registered first: if we come online at this moment they are at worst asked for twice.
         if self._online:
-            self._client.subscribe(topic_filter, QOS)
+            for batch in _batches(topic_filters):
+                self._client.subscribe([(topic_filter, QOS) for topic_filter in batch])
 
-    def unsubscribe(self, topic_filter: str) -> None:
-        """Take a filter back; nothing that only it matched is handed out afterwards."""
-        self._former.append(topic_filter)
-        self._filters.remove(topic_filter)
+    def unsubscribe(self, *topic_filters: str) -> None:
+        """Take filters back; nothing that only they matched is handed out afterwards."""
+        for topic_filter in topic_filters:
+            self._former.append(topic_filter)
+            self._filters.remove(topic_filter)
         if self._online:
-            self._client.unsubscribe(topic_filter)
+            for batch in _batches(topic_filters):
+                self._client.unsubscribe(batch)
 
     def receive(self, timeout: float) -> Incoming | None:
         """The next thing that arrived, or None after ``timeout`` seconds; 0 never waits."""
@@ -243,7 +247,7 @@ class MqttTransport:
             return
         self._inbox.put(ConnectionChanged(True))
         self._online = True
-        for batch in self._filters.batches(_SUBSCRIBE_BATCH):
+        for batch in _batches(self._filters.all()):
             client.subscribe([(topic_filter, QOS) for topic_filter in batch])
         # paho is about to send again what was unacknowledged. Until its first acknowledgement proves that
         # this has been done, nothing newer may overtake it.
@@ -338,11 +342,12 @@ class _Filters:
         self._exact: set[str] = set()
         self._wild: tuple[str, ...] = ()  # replaced, never changed: the other thread may be reading it
 
-    def add(self, topic_filter: str) -> None:
-        if "+" not in topic_filter and "#" not in topic_filter:
-            self._exact.add(topic_filter)
-        elif topic_filter not in self._wild:
-            self._wild = (*self._wild, topic_filter)
+    def add(self, *topic_filters: str) -> None:
+        for topic_filter in topic_filters:
+            if "+" not in topic_filter and "#" not in topic_filter:
+                self._exact.add(topic_filter)
+            elif topic_filter not in self._wild:
+                self._wild = (*self._wild, topic_filter)
 
     def remove(self, topic_filter: str) -> None:
         self._exact.discard(topic_filter)
@@ -351,10 +356,13 @@ class _Filters:
     def match(self, topic: str) -> bool:
         return topic in self._exact or any(matches(wild, topic) for wild in self._wild)
 
-    def batches(self, size: int) -> Iterable[list[str]]:
-        filters = [*self._wild, *self._exact.copy()]
-        for start in range(0, len(filters), size):
-            yield filters[start : start + size]
+    def all(self) -> list[str]:
+        return [*self._wild, *self._exact.copy()]
+
+
+def _batches(filters: Sequence[str]) -> Iterable[list[str]]:
+    for start in range(0, len(filters), _SUBSCRIBE_BATCH):
+        yield list(filters[start : start + _SUBSCRIBE_BATCH])
 
 
 def parse_url(url: str) -> tuple[str, int, str | None, str | None]:

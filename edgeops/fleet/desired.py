@@ -2,37 +2,81 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlmodel import Session, col, func, select
 
-from edgeops.core.codec import decode, encode
-from edgeops.core.messages import CapturePolicy, Desired, DesiredModel, ReportPolicy
+from edgeops.core.codec import decode, dump, encode, to_item
+from edgeops.core.errors import DoesNotFit, EdgeOpsError
+from edgeops.core.messages import CapturePolicy, Desired, DesiredModel, ReportPolicy, Transfer
 from edgeops.core.signing import sign, unverified_payload
+from edgeops.fleet.transfers import Ways, as_plain, from_plain
 from edgeops.registry.tables import DesiredState, DeviceModel
 
 LAST_GENERATION = 2**32 - 2**16  # a device that claims to have seen more than this is not believed
 
 
-class DesiredWriter:
-    """Changes desired states in a session; what changed is signed at once and published later."""
+class Changes(TypedDict, total=False):
+    """What a desired state can say of a model; what is not given stays as it is.
 
-    def __init__(self, fleet: str, key: Ed25519PrivateKey, report: ReportPolicy) -> None:
+    ``manifest`` in hexadecimal or None; ``capture`` as [permille, budget] or None; ``transfers`` are worked out where
+    they are not given. ``daily_bytes`` bounds what the device fetches in a day, 0 does not: of several models of a
+    device the strictest holds.
+    """
+
+    manifest: str | None
+    manifest_bytes: int
+    capture: list[int] | None
+    labels: bool
+    transfers: tuple[Transfer, ...]
+    shadow_inferences: int
+    attempt: int
+    spread_ms: int
+    daily_bytes: int
+
+
+class DesiredWriter:
+    """Changes desired states in a session; what changed is signed at once and published later.
+
+    ``ways`` knows what the broker takes and which patches there are; without it devices have the manifest's way only.
+    ``labels``: every device may send truths, not only those that a drift alert asks for them.
+    """
+
+    def __init__(
+        self,
+        fleet: str,
+        key: Ed25519PrivateKey,
+        report: ReportPolicy,
+        ways: Ways | None = None,
+        labels: bool = False,
+    ) -> None:
         self._fleet = fleet
         self._key = key
         self._report = report
+        self._ways = ways
+        self._labels = labels
         self._refreshed = False
 
-    def change(self, session: Session, device_id: str, model: str, **changes: Any) -> int:
-        """Change ``manifest`` (hex), ``manifest_bytes``, ``capture`` ([permille, budget] or None) or ``labels``.
+    def change(self, session: Session, device_id: str, model: str, **changes: Unpack[Changes]) -> int:
+        """Change what is desired of one model of a device; see ``Changes``.
 
-        Returns the generation that carries the change; the present one when nothing changes.
+        Returns the generation that carries the change; the present one when nothing changes. Raises ``DoesNotFit``
+        when the document becomes longer than a device or the broker takes, ``NotFoundError`` for a version whose
+        blobs are not there, ``WireError`` for a number that is out of bounds. Then nothing is changed.
         """
         row = session.get(DesiredState, device_id)
         models = dict(row.models) if row else {}
-        wanted = {**models.get(model, {}), **changes}
-        if row is not None and models.get(model) == wanted:
+        before = models.get(model, {})
+        given: dict[str, Any] = {**changes}
+        if "transfers" in given:
+            given["transfers"] = [as_plain(transfer) for transfer in given["transfers"]]
+        elif "manifest" in given and given["manifest"] != before.get("manifest"):
+            given["transfers"] = self._transfers(session, device_id, model, given["manifest"])
+        wanted = {**before, **given}
+        if not wanted.get("transfers"):
+            wanted.pop("transfers", None)
+        if row is not None and before == wanted:
             return row.generation
         models[model] = wanted
         seen = session.exec(
@@ -46,11 +90,11 @@ class DesiredWriter:
         session.flush()
         return row.generation
 
-    def refresh(self, session: Session) -> None:
-        """Sign anew what a device would not take, or what was signed under other report policies.
+    def refresh(self, session: Session) -> list[str]:
+        """Sign anew what a device would not take, or what was signed under other report policies or broker limits.
 
         A device ignores a generation that is not above its last: where the registry was restored from a copy,
-        devices are ahead of it.
+        devices are ahead of it. Returns a line for each desired state that could not be renewed, with the reason.
         """
         ahead = (
             select(DesiredState, func.max(DeviceModel.generation))
@@ -60,25 +104,78 @@ class DesiredWriter:
         )
         for row, seen in session.exec(ahead).all():
             self._renew(row, dict(row.models), seen + 1)
+        troubles: list[str] = []
         if not self._refreshed:
             for row in session.exec(select(DesiredState)).all():
-                said = decode(Desired, unverified_payload(row.document))
-                if any(model.report != self._report for model in said.models.values()):
-                    self._renew(row, dict(row.models), row.generation + 1)
+                try:
+                    self._refresh(session, row)
+                except EdgeOpsError as error:
+                    troubles.append(f"desired state of {row.device_id}: {error.message}")
             self._refreshed = True
+        return troubles
+
+    def _refresh(self, session: Session, row: DesiredState) -> None:
+        models = {name: dict(wanted) for name, wanted in row.models.items()}
+        for wanted in models.values():
+            manifest = wanted.get("manifest")
+            if manifest and self._ways is not None:
+                # Patches stay as they were offered: the device may be taking one.
+                patches = [stored for stored in wanted.get("transfers", []) if stored["base"]]
+                chunks = [as_plain(t) for t in self._ways.chunks(session, row.device_id, manifest)]
+                wanted["transfers"] = [*chunks, *patches]
+                if not wanted["transfers"]:
+                    del wanted["transfers"]
+        said = decode(Desired, unverified_payload(row.document))
+        altered = any(
+            model.report != self._report or model.labels != self._wants_labels(models.get(name, {}))
+            for name, model in said.models.items()
+        )
+        if models != row.models or altered:
+            self._renew(row, models, row.generation + 1)
+
+    def _transfers(
+        self, session: Session, device_id: str, model: str, manifest: str | None
+    ) -> list[dict[str, Any]]:
+        if manifest is None or self._ways is None:
+            return []
+        return [as_plain(t) for t in self._ways.transfers(session, device_id, model, manifest)]
 
     def _renew(self, row: DesiredState, models: dict[str, Any], generation: int) -> None:
-        row.document = self._sign(row.device_id, generation, models)
+        try:
+            document = self._sign(row.device_id, generation, models)
+        except DoesNotFit:
+            # Patches save bytes and nothing depends on them: they give way before the document is too long.
+            models = {name: _without_patches(wanted) for name, wanted in models.items()}
+            document = self._sign(row.device_id, generation, models)
+        row.document = document
         row.generation, row.models, row.published = generation, models, False
 
     def _sign(self, device_id: str, generation: int, models: dict[str, Any]) -> bytes:
+        budgets = [wanted["daily_bytes"] for wanted in models.values() if wanted.get("daily_bytes")]
         desired = Desired(
             self._fleet,
             device_id,
             generation,
             {name: self._model(wanted) for name, wanted in models.items()},
+            min(budgets, default=0),
         )
-        return sign(encode(desired), Desired.PURPOSE, [self._key])
+        size = len(dump(to_item(desired)))
+        if size > Desired.MAX_BYTES:
+            raise DoesNotFit(
+                f"the desired state of {device_id} with {len(models)} models takes {size} bytes, "
+                f"devices take {Desired.MAX_BYTES}",
+                fix="give the device fewer models",
+                limit="desired state",
+                needed=size,
+                available=Desired.MAX_BYTES,
+            )
+        document = sign(encode(desired), Desired.PURPOSE, [self._key])
+        if self._ways is not None:
+            self._ways.check_document(device_id, document)
+        return document
+
+    def _wants_labels(self, wanted: dict[str, Any]) -> bool:
+        return self._labels or bool(wanted.get("labels", False))
 
     def _model(self, wanted: dict[str, Any]) -> DesiredModel:
         capture = wanted.get("capture")
@@ -88,5 +185,15 @@ class DesiredWriter:
             manifest_bytes=wanted.get("manifest_bytes", 0),
             report=self._report,
             capture=CapturePolicy(*capture) if capture else None,
-            labels=bool(wanted.get("labels", False)),
+            labels=self._wants_labels(wanted),
+            transfers=tuple(from_plain(stored) for stored in wanted.get("transfers", ())),
+            shadow_inferences=wanted.get("shadow_inferences", 0),
+            attempt=wanted.get("attempt", 0),
+            spread_ms=wanted.get("spread_ms", 0),
         )
+
+
+def _without_patches(wanted: dict[str, Any]) -> dict[str, Any]:
+    kept = [stored for stored in wanted.get("transfers", []) if not stored["base"]]
+    rest = {key: value for key, value in wanted.items() if key != "transfers"}
+    return {**rest, "transfers": kept} if kept else rest
