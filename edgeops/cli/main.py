@@ -7,7 +7,22 @@ from typing import Annotated, NoReturn
 import typer
 
 from edgeops import __version__
-from edgeops.cli import broker, data, demo, device, doctor, drift, fleet, init, key, model, retrain, rollout
+from edgeops.cli import apply as apply_command
+from edgeops.cli import (
+    audit,
+    broker,
+    data,
+    demo,
+    device,
+    doctor,
+    drift,
+    fleet,
+    init,
+    key,
+    model,
+    retrain,
+    rollout,
+)
 from edgeops.cli import check as check_command
 from edgeops.cli import quantize as quantize_command
 from edgeops.cli import run as run_command
@@ -40,6 +55,8 @@ app.add_typer(broker.app, name="broker")
 app.command("serve")(serve_command.serve)
 app.add_typer(device.app, name="device")
 app.add_typer(rollout.app, name="rollout")
+app.command("apply")(apply_command.apply)
+app.add_typer(audit.app, name="audit")
 app.add_typer(fleet.app, name="fleet")
 app.add_typer(drift.app, name="drift")
 app.add_typer(retrain.app, name="retrain")

@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
+from edgeops.cli.layout import terminal_width, wrapped
 from edgeops.cli.output import (
     Format,
     JsonOption,
@@ -18,16 +19,43 @@ from edgeops.cli.output import (
     say,
 )
 
-app = typer.Typer(no_args_is_help=True, help="Rollouts: start, list, show.\n\nExample: edgeops rollout list")
+GATE_INDENT = " " * 28
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Rollouts: start, watch, show, list, and what can be asked of one.\n\nExample: edgeops rollout list",
+)
+
+NumberArgument = Annotated[int, typer.Argument(help="The rollout's number.")]
+ReasonOption = Annotated[str | None, typer.Option("--reason", help="Why, for the audit trail.")]
 
 
 @app.command("start")
 def start(
     model: Annotated[str, typer.Argument(help="NAME or NAME@VERSION.")],
-    where: Annotated[
-        list[str] | None, typer.Option("--where", help="KEY=VALUE of the devices, repeatable.")
+    to: Annotated[str, typer.Option(help="""Which devices: 'site = "berlin" and target = "rp2040"'.""")] = "",
+    stages: Annotated[str | None, typer.Option(help="Counts and shares, e.g. 1,5%,25%,100%.")] = None,
+    soak: Annotated[str | None, typer.Option(help="How long a stage is watched, e.g. 10m.")] = None,
+    window: Annotated[
+        str | None, typer.Option(help="When to offer, e.g. '22:00-05:00 Europe/Berlin'.")
     ] = None,
-    stages: Annotated[str | None, typer.Option(help="Percentages, e.g. 10,50,100.")] = None,
+    rate: Annotated[
+        str | None, typer.Option(help="How fast, e.g. 60/min or '10/min x2 per 50 confirmed'.")
+    ] = None,
+    approve: Annotated[bool, typer.Option("--approve", help="A person approves each next stage.")] = False,
+    gate: Annotated[
+        list[str] | None, typer.Option(help="NAME=LIMIT[:ANSWER[:EVIDENCE]] or NAME=off, repeatable.")
+    ] = None,
+    shadow: Annotated[
+        int | None, typer.Option(help="Inputs that it sees beside the active model first.", min=0)
+    ] = None,
+    spread: Annotated[
+        str | None, typer.Option(help="Over how long devices spread their start, e.g. 5m.")
+    ] = None,
+    max_bytes: Annotated[
+        int, typer.Option(help="Offer to no more devices than these bytes serve.", min=0)
+    ] = 0,
+    patience: Annotated[str | None, typer.Option(help="How long a quiet device is waited for.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list who would get it.")] = False,
     workspace: WorkspaceOption = ".",
     json: JsonOption = False,
@@ -36,39 +64,41 @@ def start(
 
     The control plane (edgeops serve) carries it out, now or when it is started.
 
-    Example: edgeops rollout start digits@1 --stages 10,50,100
+    Example: edgeops rollout start digits@1 --stages 1,25%,100% --soak 10m
     """
     from pathlib import Path
 
-    from edgeops.control.rollout_start import parse_stages, plan_rollout, start_in_workspace
+    from edgeops.control.rollout_orders import plan_of, start_in_workspace
+    from edgeops.control.rollout_views import plan_rollout
     from edgeops.control.workspace import Workspace
-    from edgeops.core.errors import UsageError
 
-    selector = {}
-    for text in where or []:
-        key, equals, value = text.partition("=")
-        if not equals or not key:
-            raise UsageError(f"{text!r} is not KEY=VALUE", value=text)
-        selector[key] = value
     opened = Workspace(Path(workspace))
-    chosen_stages = parse_stages(stages) if stages else opened.settings.rollout.stages
+    plan = plan_of(
+        opened,
+        to=to,
+        stages=stages,
+        soak=soak,
+        patience=patience,
+        window=window,
+        rate=rate,
+        approve=approve,
+        gates=gate or [],
+        shadow=shadow,
+        spread=spread,
+        max_bytes=max_bytes,
+    )
     if dry_run:
-        plan = plan_rollout(opened, model, selector)
-        print_rows(
-            plan,
-            ["device", "connection", "target", "has"],
-            Format.JSON if json else Format.TABLE,
-            "no device",
-        )
+        rows = plan_rollout(opened, model, plan)
+        form = Format.JSON if json else Format.TABLE
+        print_rows(rows, ["device", "connection", "target", "has", "reason"], form, "no device")
         return
-    facts = start_in_workspace(opened, model, selector, chosen_stages)
+    facts = start_in_workspace(opened, model, plan)
     if json:
         print_json(facts)
-    else:
-        say(
-            f"rollout {facts['rollout']}: {facts['model']} to {facts['devices']} devices in stages {facts['stages']} %"
-        )
-        say(f"Next: edgeops rollout show {facts['rollout']} --workspace {workspace}")
+        return
+    stage_words = ", ".join(facts["stages"])
+    say(f"rollout {facts['rollout']}: {facts['model']} to {facts['devices']} devices in stages {stage_words}")
+    say(f"Next: edgeops rollout watch {facts['rollout']} --workspace {workspace}")
 
 
 @app.command("list")
@@ -81,7 +111,7 @@ def list_(
     """
     from pathlib import Path
 
-    from edgeops.control.rollout_start import rollout_rows
+    from edgeops.control.rollout_views import rollout_rows
     from edgeops.control.workspace import Workspace
 
     form = chosen(output, json)
@@ -92,29 +122,165 @@ def list_(
 
 @app.command("show")
 def show(
-    rollout: Annotated[int, typer.Argument(help="The rollout's number.")],
+    rollout: NumberArgument,
     workspace: WorkspaceOption = ".",
     output: OutputOption = Format.TABLE,
     json: JsonOption = False,
 ) -> None:
-    """Show a rollout, device by device.
+    """Show a rollout: its plan, the verdict of each gate in words and numbers, and its devices.
 
     Example: edgeops rollout show 1
     """
     from pathlib import Path
 
-    from edgeops.control.rollout_start import rollout_facts
+    from edgeops.control.rollout_views import rollout_facts
     from edgeops.control.workspace import Workspace
 
     form = chosen(output, json)
     facts = _timed(rollout_facts(Workspace(Path(workspace)), rollout), form)
-    if form is Format.TABLE:
-        devices = facts.pop("devices")
+    if form is not Format.TABLE:
         print_facts(facts, form)
-        print()
-        print_rows(devices, ["device", "stage", "state", "reason"], form, "no devices")
+        return
+    devices, gates = facts.pop("devices"), facts.pop("gates")
+    print_facts(facts, form)
+    print()
+    width = (terminal_width() or 10_000) - len(GATE_INDENT)
+    for judged in gates:
+        told = judged["evidence"].split("; ")
+        if judged["verdict"] == "refuses":
+            told.append(f"its answer: {judged['answer']}")
+        begin = f"gate {judged['gate']:<11} {judged['verdict']:<10} "
+        for line in (line for part in told for line in wrapped(part, width)):
+            print(begin + line)
+            begin = GATE_INDENT
+    print()
+    print_rows(devices, ["device", "stage", "state", "doing", "reason"], form, "no devices")
+
+
+@app.command("watch")
+def watch(
+    rollout: NumberArgument,
+    timeout: Annotated[
+        float, typer.Option(help="Seconds after which to stop watching; 0 never.", min=0)
+    ] = 0.0,
+    workspace: WorkspaceOption = ".",
+) -> None:
+    """Watch a rollout until it ends; exit 3 when it was held, aborted or rolled back.
+
+    Example: edgeops rollout watch 1
+    """
+    from pathlib import Path
+
+    from edgeops.cli.rollout_watch import watch_rollout
+    from edgeops.control.workspace import Workspace
+
+    watch_rollout(Workspace(Path(workspace)), rollout, timeout)
+
+
+@app.command("pause")
+def pause(
+    rollout: NumberArgument,
+    reason: ReasonOption = None,
+    workspace: WorkspaceOption = ".",
+    json: JsonOption = False,
+) -> None:
+    """Offer the version to no more devices until it is resumed.
+
+    Example: edgeops rollout pause 1 --reason "trade fair"
+    """
+    _order(workspace, rollout, "pause", reason, json)
+
+
+@app.command("resume")
+def resume(
+    rollout: NumberArgument,
+    reason: ReasonOption = None,
+    workspace: WorkspaceOption = ".",
+    json: JsonOption = False,
+) -> None:
+    """Go on with a rollout that is paused or held; its gates begin anew.
+
+    Example: edgeops rollout resume 1 --reason "the two cameras were unplugged"
+    """
+    _order(workspace, rollout, "resume", reason, json)
+
+
+@app.command("approve")
+def approve(
+    rollout: NumberArgument,
+    reason: ReasonOption = None,
+    workspace: WorkspaceOption = ".",
+    json: JsonOption = False,
+) -> None:
+    """Let a rollout that was started with --approve go on to its next stage.
+
+    Example: edgeops rollout approve 1
+    """
+    _order(workspace, rollout, "approve", reason, json)
+
+
+@app.command("abort")
+def abort(
+    rollout: NumberArgument,
+    reason: ReasonOption = None,
+    workspace: WorkspaceOption = ".",
+    json: JsonOption = False,
+) -> None:
+    """End a rollout: devices that confirmed keep the version, the others keep what they have.
+
+    Example: edgeops rollout abort 1
+    """
+    _order(workspace, rollout, "abort", reason, json)
+
+
+@app.command("rollback")
+def rollback(
+    rollout: NumberArgument,
+    reason: ReasonOption = None,
+    workspace: WorkspaceOption = ".",
+    json: JsonOption = False,
+) -> None:
+    """Take every device of a rollout back to what it ran before; nothing is downloaded for that.
+
+    Example: edgeops rollout rollback 1 --reason "complaints from Berlin"
+    """
+    _order(workspace, rollout, "roll_back", reason, json)
+
+
+@app.command("retry")
+def retry(
+    rollout: NumberArgument,
+    device: Annotated[list[str] | None, typer.Option(help="Only this device, repeatable.")] = None,
+    workspace: WorkspaceOption = ".",
+    json: JsonOption = False,
+) -> None:
+    """Let devices that refused the version, failed or went back try it again.
+
+    Example: edgeops rollout retry 1 --device cam-07
+    """
+    from pathlib import Path
+
+    from edgeops.control.rollout_orders import retry_in_workspace
+    from edgeops.control.workspace import Workspace
+
+    facts = retry_in_workspace(Workspace(Path(workspace)), rollout, device or [])
+    if json:
+        print_json(facts)
     else:
-        print_facts(facts, form)
+        say(f"rollout {rollout}: {', '.join(facts['devices']) or 'no device'} to try again")
+
+
+def _order(workspace: str, rollout: int, command: Any, reason: str | None, json: bool) -> None:
+    from pathlib import Path
+
+    from edgeops.control.rollout_orders import order_in_workspace
+    from edgeops.control.workspace import Workspace
+
+    facts = order_in_workspace(Workspace(Path(workspace)), rollout, command, reason)
+    if json:
+        print_json(facts)
+    else:
+        say(f"rollout {rollout} is {facts['state']}")
 
 
 def _timed(row: dict[str, Any], form: Format) -> dict[str, Any]:

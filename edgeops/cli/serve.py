@@ -6,6 +6,8 @@ import typer
 
 from edgeops.cli.output import WorkspaceOption, say
 
+LIMITS_TIMEOUT_S = 2.0
+
 
 def serve(
     workspace: WorkspaceOption = ".",
@@ -26,8 +28,10 @@ def serve(
     from edgeops.control.serve import ControlPlane
     from edgeops.control.serve import serve as run
     from edgeops.control.workspace import Workspace
+    from edgeops.core.errors import BrokerUnreachable
     from edgeops.files import exclusive
     from edgeops.mqtt import MqttTransport
+    from edgeops.mqtt_limits import BrokerLimits, broker_limits
 
     terminate_as_interrupt()
     opened = Workspace(Path(workspace))
@@ -35,9 +39,16 @@ def serve(
     client = f"edgeops-{opened.settings.fleet}-control-{os.getpid()}"
     end = time.monotonic() + seconds if seconds is not None else None
     with exclusive(opened.root / "serve.lock", "edgeops serve"):
-        plane = ControlPlane(opened, MqttTransport(url, client), say)
+        say(f"connecting to {url}")
         try:
-            say(f"connecting to {url}")
+            limits = broker_limits(url, LIMITS_TIMEOUT_S)
+        except BrokerUnreachable:
+            limits = BrokerLimits()  # it may be about to start: the connection itself waits for it
+        if limits.retains is False:
+            say("warning: this broker keeps no retained messages: devices that come later find nothing")
+        transport = MqttTransport(url, client)
+        plane = ControlPlane(opened, transport, say, packet_bytes=limits.packet_bytes, steady=time.monotonic)
+        try:
             plane.start()
             say(f"serving fleet {opened.settings.fleet} on {url}; Ctrl-C ends it")
             try:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
+from dataclasses import replace
 
 from sqlmodel import Session, col, select
 
@@ -17,37 +18,44 @@ from edgeops.control.drift_answer import SILENCE_S, DriftAnswer
 from edgeops.control.drift_watch import DriftWatch
 from edgeops.control.plans import PlanShelf
 from edgeops.control.retrain_lock import retrain_lock
+from edgeops.control.rollout_orders import BROKER, desired_writer, outside_of, plan_of
 from edgeops.control.workspace import Workspace
 from edgeops.core import topics
 from edgeops.core.errors import (
     EdgeOpsError,
-    NotFoundError,
     StorageError,
-    TrustError,
     UnreachableError,
     UsageError,
 )
 from edgeops.core.lifecycle import RETRAIN, ROLLOUT
-from edgeops.core.messages import ReportPolicy
-from edgeops.core.signing import Role
 from edgeops.core.topics import Kind
 from edgeops.core.transport import ConnectionChanged, Received, Transport
 from edgeops.drift.detect import Limits
-from edgeops.fleet.desired import DesiredWriter
+from edgeops.fleet import audit
+from edgeops.fleet.clock_jumps import JumpWatch, shift_times
 from edgeops.fleet.ingest import Taken, take_batch
+from edgeops.fleet.membership import selection_of
 from edgeops.fleet.publisher import Publisher
-from edgeops.fleet.rollouts import advance, start_rollout, unfinished
-from edgeops.registry.tables import Alert, DesiredState, ModelVersion, Retrain, Rollout
+from edgeops.fleet.rollouts import active, advance, start_rollout, subject
+from edgeops.fleet.standing import Standing
+from edgeops.registry.counts import state_fact
+from edgeops.registry.tables import Alert, ModelVersion, Retrain, Rollout
 
 LISTENED = (Kind.PRESENCE, Kind.STATE, Kind.EVENT, Kind.REPORT, Kind.LABEL, Kind.SAMPLE)
 BATCH = 100  # the write lock is held for so many messages at most: others want it too
 MAX_KEPT = 10_000  # messages that wait for a registry that cannot be written
 RETRAIN_ATTEMPTS = 3
+ENDED = ("COMPLETED", "ABORTED", "ROLLED_BACK", "SUPERSEDED")
 DECIDE_EVERY_S = 0.25
+SWEEP_EVERY_S = 60.0
 
 
 class ControlPlane:
-    """One workspace on one transport. ``tell`` gets a line for everything worth one."""
+    """One workspace on one transport. ``tell`` gets a line for everything worth one.
+
+    ``packet_bytes``: the longest packet that the broker takes, None where it does not say. ``steady``: seconds of a
+    clock that nobody sets, by which it is noticed that ``clock`` was; None takes ``clock`` at its word.
+    """
 
     def __init__(
         self,
@@ -55,6 +63,8 @@ class ControlPlane:
         transport: Transport,
         tell: Callable[[str], None],
         clock: Callable[[], float] = time.time,
+        packet_bytes: int | None = None,
+        steady: Callable[[], float] | None = None,
     ) -> None:
         settings = workspace.settings
         report = settings.report
@@ -62,45 +72,51 @@ class ControlPlane:
         self._transport = transport
         self._tell = tell
         self._clock = clock
-        self._writer = DesiredWriter(
-            settings.fleet,
-            workspace.key(Role.DEPLOY),
-            ReportPolicy(report.window_inferences, report.interval_ms, report.observe_permille),
+        self._jumps = JumpWatch(clock, steady or clock)
+        self._jumped: float | None = 0.0  # by which times in the registry have to be moved; None: no more
+        self._listening_since: float | None = None  # None: the broker is away
+        self._packet_bytes = packet_bytes
+        self._writer = desired_writer(workspace, packet_bytes, clock)
+        self._shelf = PlanShelf(workspace.blobs)
+        self._publisher = Publisher(
+            settings.fleet, transport, workspace.blobs, packet_bytes, settings.rollout.chunk_grace_s
         )
-        self._publisher = Publisher(settings.fleet, transport, workspace.blobs)
         drift = settings.drift
-        self._watch = DriftWatch(
-            PlanShelf(workspace.blobs), Limits(drift.alpha, drift.distance, drift.min_inputs)
-        )
+        self._watch = DriftWatch(self._shelf, Limits(drift.alpha, drift.distance, drift.min_inputs))
         silence_s = max(SILENCE_S, 3 * report.interval_ms / 1000)
         self._answer = DriftAnswer(self._writer, settings.retrain, settings.capture, silence_s)
         self._worker: subprocess.Popen[bytes] | None = None
         self._worker_for: int | None = None  # the retrain that the worker was started for
         self._attempts: dict[int, int] = {}  # per retrain, how often its worker ended without an outcome
         self._troubles: dict[str, str] = {}
-        self._stale = True
+        self._marks: dict[int, Hashable] = {}  # per rollout, what its last step depended on
+        self._new_connection = True
+        self._swept_at = 0.0
         self._decided_at = 0.0
         self._kept: list[Received] = []
 
     def start(self, timeout: float = 10.0) -> None:
         """Connect and listen; raises ``BrokerUnreachable``."""
+        with self._workspace.registry.session() as session:
+            state_fact(session, BROKER, {"packet_bytes": self._packet_bytes})
         self._transport.connect(timeout)
         for kind in LISTENED:
             self._transport.subscribe(topics.every_device(self._workspace.settings.fleet, kind))
-        self._republish()
 
     def step(self, timeout: float) -> None:
         """One turn: take what came within ``timeout`` seconds, commit it, decide, publish."""
+        self._look_at_clock(self._clock())  # before anything is noted with the time that it says
         batch = self._kept + self._drain(timeout)
         now = self._clock()
         if batch:
             self._take(batch, now)
-        if now - self._decided_at >= DECIDE_EVERY_S:
+        if abs(now - self._decided_at) >= DECIDE_EVERY_S:  # the clock may have been set back
             self._decided_at = now
             try:
                 self._decide(now)
                 self._trouble("decide")
             except (StorageError, UnreachableError) as error:
+                self._marks.clear()  # what was done is undone
                 self._trouble("decide", f"{error.message}; nothing is decided until it can be")
 
     def close(self) -> None:
@@ -120,16 +136,35 @@ class ControlPlane:
             self._tell(line)
         self._troubles[where] = line or ""
 
+    def _look_at_clock(self, now: float) -> None:
+        jumped = self._jumps.jump()
+        if jumped:
+            self._tell(f"the clock was set by {jumped:+.0f} s: what rollouts wait for is moved with it")
+            self._jumped = (self._jumped or 0.0) + jumped
+            if self._listening_since is not None:
+                self._listening_since = min(self._listening_since + jumped, now)
+            self._decided_at = self._swept_at = 0.0
+        if self._jumped is None:
+            return
+        try:
+            with self._workspace.registry.session() as session:
+                shift_times(session, self._jumped, now)
+            self._jumped = None
+        except (StorageError, UnreachableError) as error:
+            self._trouble("clock", error.message)
+
     def _drain(self, timeout: float) -> list[Received]:
         batch: list[Received] = []
         while len(batch) < BATCH and (incoming := self._transport.receive(timeout)) is not None:
             timeout = 0.0
+            if self._publisher.take(incoming):
+                continue
             if isinstance(incoming, Received):
                 batch.append(incoming)
             elif isinstance(incoming, ConnectionChanged):
                 self._tell("broker: connected" if incoming.online else f"broker: away ({incoming.reason})")
-                if incoming.online:
-                    self._republish()
+                self._new_connection |= incoming.online
+                self._listening_since = self._clock() if incoming.online else None
         return batch
 
     def _take(self, batch: list[Received], now: float) -> None:
@@ -163,55 +198,60 @@ class ControlPlane:
 
     def _decide(self, now: float) -> None:
         with self._workspace.registry.session() as session:
-            for rollout in unfinished(session):
-                if rollout.state == "RUNNING":
-                    self._advance(session, rollout, now)
+            standing = Standing(session)
+            for rollout in active(session):
+                self._advance(session, rollout, standing, now)
             for line in self._answer.tick(session, now):
                 self._tell(line)
             self._after_retrains(session, now)
-            self._writer.refresh(session)
-        self._publish()
+            for line in self._writer.refresh(session):
+                self._tell(line)
+        self._publish(now)
         self._retrain()
 
-    def _publish(self) -> None:
+    def _publish(self, now: float) -> None:
         """Only what is committed is published: a generation that a device has seen must never be used again."""
-        if self._stale:
-            self._publisher.forget()
+        if self._new_connection:
             self._publisher.trust(self._workspace.trust[1])
+            self._new_connection = False
         with self._workspace.registry.session() as session:
-            if self._stale:
-                for row in session.exec(select(DesiredState)).all():
-                    row.published = False
-            try:
-                self._publisher.desired(session)
-                self._trouble("publish")
-            except (
-                NotFoundError,
-                TrustError,
-            ) as error:  # a blob is missing or was altered: the others are out
-                self._trouble("publish", f"not everything can be published: {error.message}")
-        self._stale = False
+            self._publisher.desired(session, now)
+            trouble = self._publisher.trouble  # a blob is missing, altered or too long: the others are out
+            self._trouble("publish", trouble and f"not everything can be published: {trouble}")
+            if abs(now - self._swept_at) >= SWEEP_EVERY_S:
+                self._swept_at = now
+                self._publisher.sweep(session, now)
 
-    def _advance(self, session: Session, rollout: Rollout, now: float) -> None:
+    def _advance(self, session: Session, rollout: Rollout, standing: Standing, now: float) -> None:
         """One step of a rollout; one that cannot take it is held, and the others go on."""
+        number = rollout.id or 0
+        mark = standing.mark(rollout, session.get_one(ModelVersion, rollout.model_version_id).model)
+        if mark is not None and mark == self._marks.get(number):
+            return  # nothing has changed since the last step, which would do nothing again
+        self._marks.pop(number, None)
+        since = now if self._listening_since is None else self._listening_since
+        outside = replace(
+            outside_of(self._workspace, session, self._shelf, self._writer), listening_since=since
+        )
         try:
             with session.begin_nested():
-                moves = advance(session, rollout, lambda d, v: self._offer(session, d, v), now)
+                moves = advance(session, rollout, outside, now, standing)
         except (StorageError, UnreachableError):
             raise
         except EdgeOpsError as error:
-            rollout.state = ROLLOUT.next(rollout.state, "too_many_failures")
-            rollout.reason = error.message
-            self._tell(f"rollout {rollout.id}: held: {error.message}")
+            self._trouble(subject(rollout), f"rollout {rollout.id}: {error.message}")
+            if ROLLOUT.allows(rollout.state, "hold"):
+                source, rollout.state = rollout.state, ROLLOUT.next(rollout.state, "hold")
+                rollout.reason = error.message
+                detail = {"from": source, "to": rollout.state, "stage": rollout.stage + 1}
+                audit.record(session, now, audit.ENGINE, "hold", subject(rollout), error.message, detail)
             return
+        if mark is not None:
+            self._marks[number] = mark
+        self._trouble(subject(rollout))
         for move in moves:
             why = f": {move.reason}" if move.reason else ""
             self._tell(f"rollout {rollout.id}: {move.event}, stage {move.stage + 1}{why}")
-
-    def _offer(self, session: Session, device_id: str, version: ModelVersion) -> int:
-        digest = version.manifest_sha256 or ""
-        size = len(self._workspace.blobs.get(digest))
-        return self._writer.change(session, device_id, version.model, manifest=digest, manifest_bytes=size)
 
     def _retrain(self) -> None:
         """At most one retrain at a time, as a process of its own: TensorFlow never loads into this one."""
@@ -266,14 +306,17 @@ class ControlPlane:
             return  # somebody holds the lock: it is being trained right now, by hand or by an earlier worker
 
     def _after_retrains(self, session: Session, now: float) -> None:
-        """A better version is rolled out; an answered alert is closed when the rollout is complete."""
+        """A better version is rolled out to those who had the old one; then the alert is closed.
+
+        So it is when that version was taken back: who drifts still shall be able to say so again.
+        """
         for retrain in session.exec(select(Retrain).where(Retrain.state == "REGISTERED")).all():
             version = session.get_one(ModelVersion, retrain.model_version_id)
             settings = self._workspace.settings
             alert = session.get_one(Alert, retrain.alert_id)
             if settings.retrain.automatic:
-                stages = settings.rollout.stages
-                rollout = start_rollout(session, version, {}, stages, settings.rollout.max_failed_share, now)
+                plan = plan_of(self._workspace, to=selection_of(session, alert.model_version_id))
+                rollout = start_rollout(session, version, plan, f"retrain {retrain.id}", now)
                 retrain.state = RETRAIN.next(retrain.state, "rollout_started")
                 alert.state = "answered"
                 self._answer.stop_capture(session, alert)
@@ -289,13 +332,9 @@ class ControlPlane:
         query = (
             select(Rollout)
             .join(Retrain, Retrain.model_version_id == Rollout.model_version_id)  # type: ignore[arg-type]
-            .where(Retrain.alert_id == alert.id, Rollout.state == "COMPLETED")
+            .where(Retrain.alert_id == alert.id, col(Rollout.state).in_(ENDED))
         )
         return session.exec(query).first() is not None
-
-    def _republish(self) -> None:
-        """A broker that restarted may have lost what was retained."""
-        self._stale = True
 
 
 def serve(plane: ControlPlane, stop: Callable[[], bool]) -> None:

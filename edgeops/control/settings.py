@@ -6,26 +6,36 @@ import dataclasses
 import json
 import os
 import tomllib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
-from edgeops.core.errors import ConfigError, NotFoundError
+from edgeops.core.errors import ConfigError, NotFoundError, UsageError
 from edgeops.core.known_keys import refuse_unknown
 from edgeops.core.topics import check_name
+from edgeops.fleet.rollout.gates import parse_gates
+from edgeops.fleet.rollout.stages import parse_stages
 
 FILE = "edgeops.toml"
 BROKER_ENVIRONMENT = "EDGEOPS_BROKER"
+MAX_SOURCES = 3
+MAX_SOURCE_BYTES = 200
 DEFAULT_BROKER = "mqtt://127.0.0.1:1883"
 
 
 @dataclass(frozen=True)
 class ReportSettings:
-    """When a device closes a window, and on what share of inputs it takes features."""
+    """When a device closes a window, on what share of inputs it takes features, and whether it may send truths.
+
+    Without ``labels`` truths stay on the device until a drift alert asks for them, and the accuracy gate sees none.
+    """
 
     window_inferences: int = 0
     interval_ms: int = 60_000
     observe_permille: int = 1000
+    labels: bool = False
 
 
 @dataclass(frozen=True)
@@ -60,13 +70,26 @@ class RetrainSettings:
 
 @dataclass(frozen=True)
 class RolloutSettings:
-    """Stages in percent, the share of failed devices that holds a rollout, and the trial on the device."""
+    """What a rollout does where it is not told otherwise, and the trial on the device.
 
-    stages: tuple[int, ...] = (10, 50, 100)
+    ``stages`` as ``--stages`` takes them, ``gates`` as ``--gate`` does; ``max_failed_share`` is the limit of the gate
+    ``install``. Times are in seconds; 0 bounds nothing. Chunks that no desired state needs any more stay on the broker
+    for ``chunk_grace_s``; ``sources`` are HTTPS addresses below which a blob is found by its digest.
+    """
+
+    stages: tuple[str, ...] = ("10%", "50%", "100%")
+    gates: tuple[str, ...] = ()
+    soak_s: float = 0.0
+    patience_s: float = 600.0
+    spread_s: float = 0.0
+    shadow_inferences: int = 0
+    device_bytes_per_day: int = 0
     max_failed_share: float = 0.1
     trial_inferences: int = 20
     trial_max_errors: int = 0
     chunk_bytes: int = 4096
+    chunk_grace_s: float = 86_400.0
+    sources: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -81,6 +104,33 @@ class Settings:
     retrain: RetrainSettings = field(default_factory=RetrainSettings)
     rollout: RolloutSettings = field(default_factory=RolloutSettings)
 
+
+def check_sources(addresses: Sequence[str]) -> None:
+    """Raise ``UsageError`` for what a manifest cannot name as a source: at most 3 HTTPS addresses of 200 bytes."""
+    if len(addresses) > MAX_SOURCES:
+        raise UsageError(f"{len(addresses)} sources where a manifest names {MAX_SOURCES}", fix="name fewer")
+    for address in addresses:
+        if not _is_https(address):
+            raise UsageError(f"{address!r} is no HTTPS address", fix="write it as https://host/folder")
+        if len(address.encode()) > MAX_SOURCE_BYTES:
+            raise UsageError(
+                f"a source of {len(address.encode())} bytes where {MAX_SOURCE_BYTES} are allowed"
+            )
+
+
+def _is_https(address: str) -> bool:
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        return False
+    return parts.scheme == "https" and bool(parts.hostname) and not parts.query and not parts.fragment
+
+
+_PARSED: dict[str, Callable[[tuple[str, ...]], object]] = {
+    "stages": lambda texts: parse_stages(",".join(texts)),
+    "gates": lambda texts: parse_gates(list(texts)),
+    "sources": check_sources,
+}
 
 _SECTIONS = {
     "report": ReportSettings,
@@ -128,12 +178,16 @@ def _section(cls: type[Any], table: object, path: Path, name: str) -> Any:
 
 def _checked(value: Any, kind: str, where: str, file: str, key: str) -> Any:
     if kind.startswith("tuple"):
-        ascending = isinstance(value, list) and all(type(v) is int and 0 < v <= 100 for v in value)
-        if not ascending or not value or sorted(set(value)) != value or value[-1] != 100:
-            raise ConfigError(
-                f"{where}: ascending percentages that end with 100 are needed", file=file, key=key
-            )
-        return tuple(value)
+        if not isinstance(value, list) or not all(type(v) in (int, str) for v in value):
+            raise ConfigError(f"{where}: a list of texts is needed", file=file, key=key)
+        # a bare number is a share: what settings said before there were counts
+        texts = tuple(f"{v}%" if type(v) is int else str(v) for v in value)
+        if key in _PARSED:
+            try:
+                _PARSED[key](texts)
+            except UsageError as error:
+                raise ConfigError(f"{where}: {error.message}", fix=error.fix, file=file, key=key) from error
+        return texts
     good = {
         "bool": type(value) is bool,
         "int": type(value) is int and value >= 0,
@@ -159,5 +213,5 @@ def _literal(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, tuple):
-        return f"[{', '.join(str(v) for v in value)}]"
+        return f"[{', '.join(json.dumps(v) for v in value)}]"
     return str(value)

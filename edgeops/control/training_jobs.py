@@ -256,6 +256,7 @@ def _package(workspace: Workspace, recipe: Recipe, result: TrainingResult, numbe
         [workspace.key(Role.RELEASE)],
         chunk_bytes=rollout.chunk_bytes,
         trial=Trial(rollout.trial_inferences, rollout.trial_max_errors),
+        sources=rollout.sources,
     )
     for blob in package.blobs:
         workspace.blobs.put(blob)

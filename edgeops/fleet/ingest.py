@@ -6,6 +6,7 @@ What cannot be used is counted by its reason and shown in ``fleet status``.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from sqlmodel import Session, col, select
 
@@ -15,6 +16,7 @@ from edgeops.core.messages import (
     MAX_MODELS,
     Event,
     Labels,
+    ModelState,
     PredictionId,
     Presence,
     Receipt,
@@ -123,6 +125,8 @@ def _state(session: Session, device: Device, state: State, now: float) -> None:
         state.target,
     )
     device.received_bytes = min(state.received_bytes, MAX_INTEGER)
+    device.spent_bytes = min(state.spent_bytes, MAX_INTEGER)
+    device.takes = list(state.takes)
     session.add(device)
     for name, model in state.models.items():
         row = session.get(DeviceModel, (device.id, name)) or DeviceModel(
@@ -137,7 +141,27 @@ def _state(session: Session, device: Device, state: State, now: float) -> None:
         row.confirmed = model.confirmed.hex() if model.confirmed else None
         row.previous = model.previous.hex() if model.previous else None
         row.candidate = model.candidate.hex() if model.candidate else None
+        row.artifact = model.artifact.hex() if model.artifact else None
+        row.security_counter, row.attempts = model.security_counter, model.attempts
+        row.retry_in_ms = model.retry_in_ms
+        row.shadow = _shadow(model, row.shadow)
         session.add(row)
+
+
+def _shadow(model: ModelState, before: dict[str, Any]) -> dict[str, Any]:
+    """What a candidate did beside the active model, with the manifest it is of; kept when it becomes active."""
+    counts = model.shadow
+    if counts is None:
+        return before
+    of = model.candidate or model.confirmed
+    return {
+        "manifest": of.hex() if of else None,
+        "inferences": counts.inferences,
+        "disagreements": counts.disagreements,
+        "errors": counts.errors,
+        "active_us": min(counts.active_us, MAX_INTEGER),
+        "candidate_us": min(counts.candidate_us, MAX_INTEGER),
+    }
 
 
 def _heard_boot(session: Session, device_id: str, boot: int) -> bool:

@@ -1,48 +1,50 @@
-"""Rollouts in the registry: starting one, and letting the pure engine take its steps."""
+"""Rollouts in the registry: the pure engine, with rows for state and desired states for actions.
+
+Every function works within the caller's transaction: what a step decides, what it makes desired (the outbox that is
+published afterwards), the evidence and the audit entries are committed together or not at all.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 
 from sqlmodel import Session, col, select
 
-from edgeops.core.errors import CheckFailed, NotFoundError
-from edgeops.fleet.rollout_engine import (
-    DeviceProgress,
-    Heard,
-    Moved,
-    Offer,
-    RolloutState,
-    assign_stages,
-    step,
-)
-from edgeops.registry.tables import (
-    Deployment,
-    DesiredState,
-    Device,
-    DeviceModel,
-    ModelVersion,
-    Rollout,
-)
+from edgeops.core.errors import CheckFailed, NotFoundError, UsageError
+from edgeops.core.lifecycle import ROLLOUT
+from edgeops.core.manifest import Manifest
+from edgeops.fleet import audit
+from edgeops.fleet.hearing import has_control, heard, quiet
+from edgeops.fleet.judging import forget, judge
+from edgeops.fleet.membership import Claims, attributes_of, members, newer_claims, select_devices
+from edgeops.fleet.rollout import engine
+from edgeops.fleet.rollout.engine import Action, Command, Facts, Moved, Offer, Refusal, Revert, RolloutState
+from edgeops.fleet.rollout.pace import Credit
+from edgeops.fleet.rollout.plan import Plan, plan_from_dict
+from edgeops.fleet.standing import Standing
+from edgeops.registry.tables import Deployment, DesiredState, Device, DeviceModel, ModelVersion, Rollout
 
-FAILED_LIFECYCLES = ("REJECTED", "FAILED", "ROLLED_BACK")
+UNFINISHED = ("RUNNING", "SOAKING", "NEEDS_APPROVAL", "HELD", "PAUSED", "ROLLING_BACK")
 
 
-def select_devices(session: Session, selector: dict[str, str]) -> list[Device]:
-    """The enrolled devices whose attributes have all of the selector's values, by id."""
-    devices = session.exec(select(Device).order_by(Device.id)).all()
-    return [d for d in devices if all(d.attributes.get(key) == value for key, value in selector.items())]
+@dataclass(frozen=True)
+class Outside:
+    """What a step needs from outside: manifests by digest, and how to make something desired of a device.
+
+    ``desire(device_id, model, manifest, plan, again)`` returns the generation that says so; ``manifest`` None asks
+    for no version any more, ``again`` lets a device try what it refused. Nobody counts as silent for what is missing
+    from before ``listening_since``.
+    """
+
+    manifest: Callable[[str], Manifest]
+    desire: Callable[[str, str, str | None, Plan, bool], int]
+    report_interval_s: float = 0.0
+    listening_since: float = 0.0
 
 
-def start_rollout(
-    session: Session,
-    version: ModelVersion,
-    selector: dict[str, str],
-    stages: Sequence[int],
-    max_failed_share: float,
-    now: float,
-) -> Rollout:
-    """Start a rollout; an unfinished one of the same model is superseded.
+def start_rollout(session: Session, version: ModelVersion, plan: Plan, actor: str, now: float) -> Rollout:
+    """Start a rollout; unfinished ones of the same model lose the devices that this one selects.
 
     Raises ``CheckFailed`` for a version that a gate rejected, ``NotFoundError`` when no device is selected.
     """
@@ -56,104 +58,337 @@ def start_rollout(
             f"{version.model}@{version.version} is {version.state}; only registered versions are rolled out",
             fix=f"edgeops model show {version.model}@{version.version} tells which gate said no",
         )
-    devices = select_devices(session, selector)
+    devices = select_devices(session, plan.selector)
     if not devices:
-        words = " and ".join(f"{k}={v}" for k, v in selector.items())
-        raise NotFoundError(
-            f"no enrolled device{f' has {words}' if words else ''}",
-            fix="edgeops device list shows what there is",
-        )
-    for older in unfinished(session):
-        if (session.get_one(ModelVersion, older.model_version_id)).model == version.model:
-            older.state, older.finished_at, older.reason = "SUPERSEDED", now, "a newer rollout was started"
+        words = f" matches {plan.selector_text!r}" if plan.selector_text else ""
+        raise NotFoundError(f"no enrolled device{words}", fix="edgeops device list shows what there is")
     rollout = Rollout(
         model_version_id=version.id or 0,
-        state="RUNNING",
-        selector=selector,
-        stages=list(stages),
-        max_failed_share=max_failed_share,
+        state=ROLLOUT.next(ROLLOUT.initial, "start"),
+        plan=plan.to_dict(),
+        stage_since=now,
+        created_by=actor,
         created_at=now,
     )
     session.add(rollout)
     session.flush()
-    for progress in assign_stages(rollout.id or 0, [d.id for d in devices], stages):
-        session.add(
-            Deployment(
-                rollout_id=rollout.id or 0,
-                device_id=progress.device_id,
-                stage=progress.stage,
-                state="waiting",
-            )
-        )
+    for device in devices:
+        session.add(Deployment(rollout_id=rollout.id or 0, device_id=device.id, state="waiting", since=now))
+    audit.record(session, now, actor, "start", subject(rollout), None, {"plan": plan.to_dict()})
+    _supersede(session, rollout, version, now)
     session.flush()
     return rollout
 
 
-def unfinished(session: Session) -> list[Rollout]:
-    """Rollouts that are running or held, oldest first."""
-    query = select(Rollout).where(col(Rollout.state).in_(("RUNNING", "HELD"))).order_by(col(Rollout.id))
+def subject(rollout: Rollout) -> str:
+    """How the audit trail names a rollout."""
+    return f"rollout {rollout.id}"
+
+
+def active(session: Session) -> list[Rollout]:
+    """Rollouts that a step may do something for, oldest first: the unfinished, the completed that still stand, and
+    those that are over while devices are still on their way back.
+    """
+    returning = select(Deployment.rollout_id).where(Deployment.state == "reverting")
+    over = col(Rollout.state).in_(("ABORTED", "ROLLED_BACK")) & col(Rollout.id).in_(returning)
+    query = (
+        select(Rollout)
+        .where(col(Rollout.state).in_((*UNFINISHED, "COMPLETED")) | over)
+        .order_by(col(Rollout.id))
+    )
     return list(session.exec(query))
 
 
 def advance(
-    session: Session, rollout: Rollout, offer: Callable[[str, ModelVersion], int], now: float
+    session: Session, rollout: Rollout, outside: Outside, now: float, standing: Standing | None = None
 ) -> list[Moved]:
-    """One step of a rollout: hear the devices, offer to the next ones, record what moved.
+    """One step of a rollout: see who is selected, hear the devices, judge, then offer, move or take back.
 
-    ``offer(device_id, version)`` makes the version desired and returns the generation that says so.
+    ``standing`` is shared by the rollouts of one turn.
     """
+    standing = standing or Standing(session)
     version = session.get_one(ModelVersion, rollout.model_version_id)
-    rows = {
-        row.device_id: row
-        for row in session.exec(select(Deployment).where(Deployment.rollout_id == rollout.id))
-    }
-    before = RolloutState(
-        rollout.state,
-        tuple(rollout.stages),
-        rollout.stage,
-        rollout.max_failed_share,
-        tuple(DeviceProgress(r.device_id, r.stage, r.state, r.reason) for r in rows.values()),
+    rows = deployments_of(session, rollout)
+    state = load(rollout, rows)
+    plan = state.plan
+    claims = newer_claims(session, rollout, version.model)
+    wanted = standing.wanted(version.model)
+    selected = members(
+        standing.devices, plan.selector, claims, outside.manifest(version.manifest_sha256 or "")
     )
-    after, actions = step(before, _heard(session, version, rows))
-    for progress in after.devices:
-        row = rows[progress.device_id]
-        if (row.state, row.reason) != (progress.state, progress.reason):
-            row.state, row.reason = progress.state, progress.reason
-            row.decided_at = now if progress.state in ("confirmed", "failed") else None
+    if rollout.state == "ROLLING_BACK":
+        selected |= _not_let_go(standing.devices, rows, claims, wanted, version)
+    if not selected and claims and ROLLOUT.allows(rollout.state, "superseded"):
+        _end(session, rollout, "superseded", "newer rollouts serve all of its devices", now)
+        return []
+    patience = max(plan.patience_s, 3 * outside.report_interval_s)
+    silent, stopped = quiet(
+        standing.devices, rows, patience, now, outside.listening_since, rollout.judged_since
+    )
+    models = standing.said(version.model)
+    refusals: tuple[Refusal, ...] = ()
+    if rollout.state in engine.ADVANCING:
+        since = now - patience
+        left = outside.listening_since > since or has_control(standing.devices, models, version, rows, since)
+        refusals = judge(session, rollout, version, plan, rows, stopped, now, has_control=left)
+    said = heard(models, wanted, version, rows)
+    facts = Facts(selected, said, silent, refusals, version.artifact_bytes)
+    after, actions = engine.step(state, facts, now)
+    return _carry_out(session, rollout, version, rows, after, actions, outside, now)
+
+
+def order(
+    session: Session,
+    rollout: Rollout,
+    command: Command,
+    actor: str,
+    reason: str | None,
+    outside: Outside,
+    now: float,
+) -> list[Moved]:
+    """What a person asks of a rollout; raises ``UsageError`` where its state does not allow it."""
+    if not ROLLOUT.allows(rollout.state, command):
+        can = sorted(e for s, e in ROLLOUT.transitions if s == rollout.state and e in _COMMANDS)
+        raise UsageError(
+            f"rollout {rollout.id} is {rollout.state}: it cannot be asked to {_COMMANDS[command]}",
+            fix=f"it can be asked to {', '.join(_COMMANDS[c] for c in can)}"
+            if can
+            else "start another rollout",
+            state=rollout.state,
+        )
+    version = session.get_one(ModelVersion, rollout.model_version_id)
+    rows = deployments_of(session, rollout)
+    if command == "resume":
+        rollout.judged_since = now
+        forget(session, rollout, version, rows)
+    claims = newer_claims(session, rollout, version.model)
+    taken = [d.id for d in Standing(session).devices if d.id in rows and claims.has(attributes_of(d))]
+    state = engine.without(load(rollout, rows), taken, now)
+    after, actions = engine.command(state, command, actor, reason, now)
+    return _carry_out(session, rollout, version, rows, after, actions, outside, now)
+
+
+def try_again(
+    session: Session, rollout: Rollout, device_ids: frozenset[str] | None, actor: str, now: float
+) -> list[str]:
+    """Let devices that failed or went back wait for the version again; returns which.
+
+    Raises ``UsageError`` for a rollout that is over, ``NotFoundError`` for a device that it does not serve.
+    """
+    if rollout.state in engine.OVER:
+        raise UsageError(
+            f"rollout {rollout.id} is {rollout.state}: it offers its version to nobody any more",
+            fix="edgeops rollout start",
+            state=rollout.state,
+        )
+    rows = deployments_of(session, rollout)
+    unknown = sorted((device_ids or frozenset()) - rows.keys())
+    if unknown:
+        raise NotFoundError(
+            f"rollout {rollout.id} does not serve {', '.join(unknown)}",
+            fix=f"edgeops rollout show {rollout.id}",
+        )
+    after, again = engine.retry(load(rollout, rows), device_ids, now)
+    _save(session, rollout, rows, after, now)
+    for device_id in again:
+        rows[device_id].attempt += 1
+        audit.record(session, now, actor, "retry", subject(rollout), None, {"device": device_id})
+    return again
+
+
+def deployments_of(session: Session, rollout: Rollout) -> dict[str, Deployment]:
+    """The rows of a rollout's devices, by device, in the order of their ids."""
+    query = select(Deployment).where(Deployment.rollout_id == rollout.id).order_by(Deployment.device_id)
+    return {row.device_id: row for row in session.exec(query)}
+
+
+def load(rollout: Rollout, rows: Mapping[str, Deployment]) -> RolloutState:
+    """The engine's state of a rollout."""
+    return RolloutState(
+        rollout.id or 0,
+        rollout.state,
+        plan_from_dict(rollout.plan),
+        rollout.stage,
+        rollout.stage_since,
+        Credit(rollout.credit, rollout.credit_at),
+        {
+            row.device_id: engine.Deployment(
+                row.device_id,
+                row.state,
+                row.stage,
+                row.reason,
+                row.since,
+                row.offered_at,
+                row.offered_at is not None and row.before is None,
+            )
+            for row in rows.values()
+        },
+    )
+
+
+def _carry_out(
+    session: Session,
+    rollout: Rollout,
+    version: ModelVersion,
+    rows: dict[str, Deployment],
+    after: RolloutState,
+    actions: list[Action],
+    outside: Outside,
+    now: float,
+) -> list[Moved]:
+    _save(session, rollout, rows, after, now)
+    moves = []
     for action in actions:
-        if isinstance(action, Offer):
-            rows[action.device_id].generation = offer(action.device_id, version)
-            rows[action.device_id].offered_at = now
-    moves = [action for action in actions if isinstance(action, Moved)]
-    if after.lifecycle != rollout.state or after.stage != rollout.stage:
-        rollout.state, rollout.stage = after.lifecycle, after.stage
-        rollout.reason = moves[-1].reason if moves else None
-        rollout.finished_at = now if after.lifecycle == "COMPLETED" else None
+        match action:
+            case Offer(device_id):
+                row = rows[device_id]
+                if row.before is None:
+                    row.before = _ran_before(session, device_id, version)
+                manifest = version.manifest_sha256
+                again = row.generation > 0 or _failed_before(session, rollout, device_id)
+                row.generation = outside.desire(device_id, version.model, manifest, after.plan, again)
+            case Revert(device_id):
+                row = rows[device_id]
+                row.reverted_generation = outside.desire(
+                    device_id,
+                    version.model,
+                    row.before,
+                    replace(after.plan, shadow_inferences=0),
+                    False,
+                )
+            case Moved():
+                moves.append(action)
+                if action.event != "all_reverted":  # why it was taken back stays the reason
+                    rollout.reason = action.reason
+                audit.record(
+                    session,
+                    now,
+                    action.by,
+                    action.event,
+                    subject(rollout),
+                    action.reason,
+                    {"from": action.source, "to": action.target, "stage": action.stage + 1},
+                )
+    if ends(after.lifecycle):
+        rollout.finished_at = now if rollout.finished_at is None else rollout.finished_at
+    elif moves:
+        rollout.finished_at = None
     return moves
 
 
-def _heard(session: Session, version: ModelVersion, rows: dict[str, Deployment]) -> list[Heard]:
-    """What the devices' own states say about the version."""
-    heard = []
-    said = session.exec(
-        select(DeviceModel).where(
-            DeviceModel.model == version.model, col(DeviceModel.device_id).in_(list(rows))
+def ends(lifecycle: str) -> bool:
+    """Whether a rollout in this state has reached its end."""
+    return lifecycle in ("COMPLETED", "ABORTED", "ROLLED_BACK", "SUPERSEDED")
+
+
+def _save(
+    session: Session, rollout: Rollout, rows: dict[str, Deployment], after: RolloutState, now: float
+) -> None:
+    for device_id, deployment in after.deployments.items():
+        row = rows.get(device_id)
+        if row is None:
+            row = rows[device_id] = Deployment(rollout_id=after.id, device_id=device_id, state="")
+        if (row.state, row.reason, row.since) == (deployment.state, deployment.reason, deployment.since):
+            continue
+        if deployment.state not in (row.state, "left"):
+            row.decided_at = now if deployment.state in engine.SETTLED else None
+        if deployment.state == "confirmed":
+            row.confirmed_at = now if row.confirmed_at is None else row.confirmed_at
+        elif deployment.state != "left":
+            row.confirmed_at = None
+        row.state, row.reason, row.since = deployment.state, deployment.reason, deployment.since
+        row.stage, row.offered_at = deployment.stage, deployment.offered_at
+        session.add(row)
+    rollout.state, rollout.stage, rollout.stage_since = after.lifecycle, after.stage, after.stage_since
+    rollout.credit, rollout.credit_at = after.credit.offers, after.credit.at
+    session.add(rollout)
+
+
+def _not_let_go(
+    devices: Iterable[Device],
+    rows: Mapping[str, Deployment],
+    claims: Claims,
+    wanted: Mapping[str, str | None],
+    version: ModelVersion,
+) -> dict[str, str | None]:
+    """Devices that are no longer selected, but that no rollout has served since: they go back with the others."""
+    return {
+        device.id: None
+        for device in devices
+        if (row := rows.get(device.id)) is not None
+        and row.offered_at is not None
+        and (row.state == "reverting" or wanted.get(device.id) == version.manifest_sha256)
+        and not claims.has(attributes_of(device))
+    }
+
+
+def _ran_before(session: Session, device_id: str, version: ModelVersion) -> str | None:
+    """What the device goes back to: what it confirmed before this version, else what was desired of it.
+
+    Of one that an earlier rollout was taking back, what it was on its way to.
+    """
+    said = session.get(DeviceModel, (device_id, version.model))
+    row = session.get(DesiredState, device_id)
+    wanted = row.models.get(version.model, {}).get("manifest") if row else None
+    candidates = [said.confirmed if said else None, wanted]
+    if wanted is not None and _was_taken_back(session, device_id, version, candidates[0]):
+        candidates.reverse()
+    return next((m for m in candidates if m is not None and m != version.manifest_sha256), None)
+
+
+def _was_taken_back(session: Session, device_id: str, version: ModelVersion, manifest: str | None) -> bool:
+    """Whether this device was last told to leave the version of ``manifest`` by a rollback."""
+    query = (
+        select(Deployment.reverted_generation, Deployment.generation)
+        .join(Rollout, col(Rollout.id) == col(Deployment.rollout_id))
+        .join(ModelVersion, col(ModelVersion.id) == col(Rollout.model_version_id))
+        .where(
+            Deployment.device_id == device_id,
+            ModelVersion.model == version.model,
+            ModelVersion.manifest_sha256 == manifest,
         )
     )
-    for row in said:
-        deployment = rows[row.device_id]
-        if row.confirmed == version.manifest_sha256 and _stays(session, row, deployment, version):
-            heard.append(Heard(row.device_id, "confirmed"))
-        elif deployment.state in ("offered", "failed") and row.generation >= deployment.generation:
-            if row.lifecycle in FAILED_LIFECYCLES:
-                heard.append(Heard(row.device_id, "failed", row.reason or row.lifecycle))
-            else:
-                heard.append(Heard(row.device_id, "offered"))
-    return heard
+    return any(reverted > generation for reverted, generation in session.exec(query))
 
 
-def _stays(session: Session, row: DeviceModel, deployment: Deployment, version: ModelVersion) -> bool:
-    """Whether a device that runs the version will go on doing so: it may be on its way to another one."""
-    desired = session.get(DesiredState, row.device_id)
-    wanted = desired.models.get(version.model, {}).get("manifest") if desired else None
-    return wanted == version.manifest_sha256 and row.generation >= deployment.generation
+def _failed_before(session: Session, rollout: Rollout, device_id: str) -> bool:
+    """Whether an earlier rollout offered the device this version: it may have refused it, and shall try once more."""
+    query = (
+        select(Deployment.rollout_id)
+        .join(Rollout, col(Rollout.id) == col(Deployment.rollout_id))
+        .where(
+            Deployment.device_id == device_id,
+            Rollout.model_version_id == rollout.model_version_id,
+            col(Rollout.id) < rollout.id,
+        )
+    )
+    return session.exec(query).first() is not None
+
+
+def _supersede(session: Session, newest: Rollout, version: ModelVersion, now: float) -> None:
+    """End the unfinished rollouts that this one leaves without a device."""
+    for older in active(session):
+        model = session.get_one(ModelVersion, older.model_version_id).model
+        if older.id == newest.id or model != version.model or not ROLLOUT.allows(older.state, "superseded"):
+            continue
+        mine = {device.id for device in select_devices(session, plan_from_dict(newest.plan).selector)}
+        theirs = {device.id for device in select_devices(session, plan_from_dict(older.plan).selector)}
+        if theirs <= mine:
+            _end(session, older, "superseded", f"rollout {newest.id} serves its devices", now)
+
+
+def _end(session: Session, rollout: Rollout, event: str, reason: str, now: float) -> None:
+    source = rollout.state
+    rollout.state, rollout.reason, rollout.finished_at = ROLLOUT.next(source, event), reason, now
+    detail = {"from": source, "to": rollout.state, "stage": rollout.stage + 1}
+    audit.record(session, now, audit.ENGINE, event, subject(rollout), reason, detail)
+    session.add(rollout)
+
+
+_COMMANDS: dict[str, str] = {
+    "pause": "pause",
+    "resume": "resume",
+    "abort": "abort",
+    "approve": "approve",
+    "roll_back": "roll back",
+}

@@ -90,7 +90,7 @@ class RetrainStory:
 class StageStory:
     """One stage of a rollout; ``seconds`` from the first offer to the last decision, None while undecided."""
 
-    percent: int
+    stage: str
     devices: int
     states: Mapping[str, int]
     seconds: float | None
@@ -235,19 +235,19 @@ def _retrain(row: Retrain, names: Mapping[int, str]) -> RetrainStory:
 def _rollout(session: Session, row: Rollout, names: Mapping[int, str]) -> RolloutStory:
     deployments = session.exec(select(Deployment).where(Deployment.rollout_id == row.id)).all()
     stages = tuple(
-        _stage(percent, [d for d in deployments if d.stage == index])
-        for index, percent in enumerate(row.stages)
+        _stage(stage, [d for d in deployments if d.stage == index])
+        for index, stage in enumerate(row.plan["stages"])
     )
     seconds = row.finished_at - row.created_at if row.finished_at else None
     return RolloutStory(row.id or 0, names[row.model_version_id], row.state, row.reason, seconds, stages)
 
 
-def _stage(percent: int, devices: Sequence[Deployment]) -> StageStory:
+def _stage(stage: str, devices: Sequence[Deployment]) -> StageStory:
     offered = [d.offered_at for d in devices if d.offered_at is not None]
     decided = [d.decided_at for d in devices if d.decided_at is not None]
     done = bool(devices) and len(decided) == len(devices) and bool(offered)
-    states = dict(sorted(Counter(d.state for d in devices).items()))
-    return StageStory(percent, len(devices), states, max(decided) - min(offered) if done else None)
+    states = dict(sorted(Counter(d.outcome for d in devices).items()))
+    return StageStory(stage, len(devices), states, max(decided) - min(offered) if done else None)
 
 
 def _version(session: Session, row: ModelVersion, names: Mapping[int, str]) -> VersionStory:

@@ -105,11 +105,13 @@ def build_package(
     trial: Trial = DEFAULT_TRIAL,
     unit: str = "raw",
     security_counter: int = 1,
+    sources: Sequence[str] = (),
 ) -> Package:
     """Build, sign and return the package of a model version; deterministic for the same result and keys.
 
     ``security_counter`` is raised by hand, for a version whose predecessors must never run again: a device that has
     confirmed a higher one rejects lower ones, so a counter that rose by itself would forbid going back.
+    ``sources`` are HTTPS addresses below which devices find a blob by its digest where the broker does not deliver.
     """
     blobs: list[bytes] = []
 
@@ -134,5 +136,6 @@ def build_package(
         observe=ref(encode(observe_plan(result, recipe.observe.features))),
         vectors=ref(encode(self_test_vectors(result))),
         trial=trial,
+        sources=tuple(sources),
     )
     return Package(manifest, seal(manifest, keys), tuple(blobs))

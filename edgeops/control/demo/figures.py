@@ -129,7 +129,7 @@ def _confirmed(session: Session, version: ModelVersion) -> int:
     query = (
         select(Deployment.device_id)
         .join(Rollout, col(Rollout.id) == col(Deployment.rollout_id))
-        .where(Rollout.model_version_id == version.id, Deployment.state == "confirmed")
+        .where(Rollout.model_version_id == version.id, col(Deployment.confirmed_at).is_not(None))
     )
     return len(set(session.exec(query).all()))
 

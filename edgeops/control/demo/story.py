@@ -23,7 +23,7 @@ from edgeops.control.demo.scene import (
     run_command,
 )
 from edgeops.control.fleet_report import health_rows, write_report
-from edgeops.control.rollout_start import start_in_workspace
+from edgeops.control.rollout_orders import plan_of, start_in_workspace
 from edgeops.control.workspace import Workspace
 from edgeops.core.errors import CheckFailed
 from edgeops.data.dataset import export_replay
@@ -138,8 +138,7 @@ class Demo:
         self._stage.step(4, "fleet", f"{self._devices} agents in {SHARDS} processes online   {kind} at {url}")
 
     def _roll_out(self, model: str, phase: str) -> ModelVersion:
-        stages = self._workspace.settings.rollout.stages
-        facts = start_in_workspace(self._workspace, model, {}, stages)
+        facts = start_in_workspace(self._workspace, model, plan_of(self._workspace))
         with self._workspace.registry.reading() as session:
             version = find_model(session, facts["model"])
         self._await_rollout(version, phase, 5)
@@ -148,7 +147,7 @@ class Demo:
     def _await_rollout(self, version: ModelVersion, phase: str, number: int) -> None:
         with self._phase(phase):
             self._wait("rollout", self._devices, lambda s: _rollout_progress(s, version))
-        stages = ", ".join(f"{stage} %" for stage in self._workspace.settings.rollout.stages)
+        stages = ", ".join(self._workspace.settings.rollout.stages)
         self._stage.step(
             number,
             "rollout",
