@@ -17,7 +17,7 @@ from support.registry import add_version, report
 from device_agent.agent import Agent
 from device_agent.config import load_config
 from edgeops.control.devices import enroll_device
-from edgeops.control.rollout_start import start_in_workspace
+from edgeops.control.rollout_orders import plan_of, start_in_workspace
 from edgeops.control.serve import ControlPlane
 from edgeops.control.settings import ReportSettings, Settings
 from edgeops.control.workspace import Workspace, init_workspace
@@ -125,7 +125,7 @@ def plant(tmp_path: Path):
 
 
 def begin(plant: Plant, model: str = "tiny@1") -> None:
-    start_in_workspace(plant.workspace, model, {}, (34, 100))
+    start_in_workspace(plant.workspace, model, plan_of(plant.workspace, stages="34%,100%"), plant.clock)
 
 
 def test_a_rollout_goes_to_confirmed_stage_by_stage(plant: Plant) -> None:
@@ -134,7 +134,9 @@ def test_a_rollout_goes_to_confirmed_stage_by_stage(plant: Plant) -> None:
     moves = [line for line in plant.told if "rollout" in line]
     assert [line.split(":")[1].split(",")[0].strip() for line in moves] == [
         "stage_confirmed",
-        "all_confirmed",
+        "next_stage",
+        "stage_confirmed",
+        "completed",
     ]
 
 

@@ -29,7 +29,11 @@ def load(folder: Path, text: str) -> Settings:
 
 
 def test_what_is_written_is_what_is_read(tmp_path: Path) -> None:
-    settings = Settings("farm", "mqtt://h:1", rollout=RolloutSettings(stages=(5, 100)))
+    settings = Settings(
+        "farm",
+        "mqtt://h:1",
+        rollout=RolloutSettings(stages=("1", "5%", "100%"), gates=("accuracy=0.02:hold",)),
+    )
     assert load(tmp_path, render_settings(settings)) == settings
 
 
@@ -75,8 +79,9 @@ def test_an_unknown_key_is_named_with_the_nearest_known_one(
         "[report]\ninterval_ms = true", "[drift]\nalpha = '1'", "[drift]\nalpha = -1", "[drift]\nalpha = true",
         "[drift]\nalpha = nan", "[retrain]\nautomatic = 1", "[retrain]\nautomatic = 'yes'",
         "[rollout]\nstages = 100", "[rollout]\nstages = []", "[rollout]\nstages = [50]",
+        "[rollout]\ngates = ['speed=1']",
         "[rollout]\nstages = [50, 10, 100]", "[rollout]\nstages = [0, 100]", "[rollout]\nstages = [50, 50, 100]",
-        "[rollout]\nstages = [true, 100]", "[rollout]\nstages = ['50', 100]", "no toml at all",
+        "[rollout]\nstages = [true, 100]", "[rollout]\nstages = ['50%', '10%', '100%']", "no toml at all",
     ],
 )  # fmt: skip
 def test_a_wrong_value_is_one_line_with_exit_code_2(tmp_path: Path, line: str) -> None:

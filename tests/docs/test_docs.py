@@ -67,7 +67,7 @@ def test_the_generated_pages_are_current() -> None:
 def test_the_check_says_stale(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     module = generator()
     assert module.main(["--check"]) == 0
-    for name in ("protocol.in.md", "recipes.in.md"):
+    for name in ("protocol.in.md", "recipes.in.md", "rollouts.in.md"):
         (tmp_path / name).write_text((CHECKOUT / "docs" / name).read_text())
     module.DOCS = tmp_path
     assert module.main(["--check"]) == 1

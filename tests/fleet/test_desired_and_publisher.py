@@ -7,26 +7,23 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support.packages import FLEET, KEYS, MODEL, build, trust_root
-from support.registry import add_devices
+from sqlmodel import select
+from support.packages import FLEET, KEYS, MODEL, trust_root
+from support.publishing import CHUNKS, NAMED, OTHER, PACKAGE, UPLINK, WRITER, Side
+from support.registry import NOW, add_devices
 
 from edgeops.core import topics
 from edgeops.core.codec import decode
-from edgeops.core.errors import TrustError
-from edgeops.core.messages import CapturePolicy, Desired, Receipt, ReportPolicy
+from edgeops.core.errors import DoesNotFit, TrustError, WireError
+from edgeops.core.manifest import BlobRef
+from edgeops.core.messages import CapturePolicy, Desired, Receipt, ReportPolicy, Transfer
 from edgeops.core.signing import Role, verify
 from edgeops.core.topics import Kind
-from edgeops.core.transport import MemoryBroker, Received
+from edgeops.core.transport import MemoryBroker
 from edgeops.fleet.desired import DesiredWriter
-from edgeops.fleet.publisher import Publisher
-from edgeops.registry.blobs import BlobStore
 from edgeops.registry.counts import fact
 from edgeops.registry.store import open_registry
-from edgeops.registry.tables import DesiredState
-
-PACKAGE = build()
-WRITER = DesiredWriter(FLEET, KEYS[Role.DEPLOY], ReportPolicy(10, 0, 1000))
-NAMED = {"manifest": PACKAGE.digest.hex(), "manifest_bytes": len(PACKAGE.envelope)}
+from edgeops.registry.tables import BlobPublication, DesiredState
 
 
 @pytest.fixture
@@ -101,73 +98,184 @@ class TestDesired:
         WRITER.change(session, "a", MODEL, labels=True)
         assert not row.published
 
+    def test_a_rollout_says_how_a_device_takes_a_version(self, session) -> None:
+        WRITER.change(session, "a", MODEL, **NAMED, shadow_inferences=7, attempt=2, spread_ms=60_000)
+        wanted = document(session).models[MODEL]
+        assert (wanted.shadow_inferences, wanted.attempt, wanted.spread_ms) == (7, 2, 60_000)
 
-class Ears:
-    def __init__(self, tmp_path: Path) -> None:
-        self.broker = MemoryBroker()
-        self.ears = self.broker.client()
-        self.ears.connect(1)
-        self.ears.subscribe("#")
-        blobs = BlobStore(tmp_path / "blobs")
-        for blob in [*PACKAGE.blobs.values(), *PACKAGE.chunks.values(), PACKAGE.envelope]:
-            blobs.put(blob)
-        transport = self.broker.client()
-        transport.connect(1)
-        self.publisher = Publisher(FLEET, transport, blobs)
+    def test_a_fleet_whose_truths_are_wanted_is_told_so_and_one_whose_are_not_any_more(self, session) -> None:
+        WRITER.change(session, "a", MODEL, **NAMED)
+        WRITER.change(session, "b", MODEL, **NAMED, labels=True)  # a drift alert asks for them
+        said = []
+        for labels in (True, False):
+            DesiredWriter(FLEET, KEYS[Role.DEPLOY], ReportPolicy(10, 0, 1000), labels=labels).refresh(session)
+            said.append([document(session, device).models[MODEL].labels for device in ("a", "b")])
+        assert said == [[True, True], [False, True]]
+        assert document(session, "a").generation == 3
+        assert document(session, "b").generation == 1
 
-    def heard(self) -> list[tuple[str, bytes]]:
-        found = []
-        while (incoming := self.ears.receive(0)) is not None:
-            if isinstance(incoming, Received):
-                found.append((incoming.topic, incoming.payload))
-        return found
+    def test_the_same_again_is_no_change(self, session) -> None:
+        how = {**NAMED, "shadow_inferences": 7, "attempt": 2, "spread_ms": 60_000, "daily_bytes": 5}
+        first = WRITER.change(session, "a", MODEL, **how)
+        assert WRITER.change(session, "a", MODEL, **how) == first
+
+    def test_the_strictest_budget_of_its_models_holds_for_a_device(self, session) -> None:
+        for model, budget in (("one", 0), ("two", 5000), ("three", 2000)):
+            WRITER.change(session, "a", model, daily_bytes=budget)
+        assert document(session).daily_bytes == 2000
+
+    def test_a_budget_that_is_taken_back_bounds_nothing(self, session) -> None:
+        WRITER.change(session, "a", MODEL, daily_bytes=2000)
+        WRITER.change(session, "a", MODEL, daily_bytes=0)
+        assert document(session).daily_bytes == 0
+
+    def test_what_is_out_of_bounds_changes_nothing(self, session) -> None:
+        WRITER.change(session, "a", MODEL, **NAMED)
+        with pytest.raises(WireError, match="attempt"):
+            WRITER.change(session, "a", MODEL, attempt=70_000)
+        assert document(session).models[MODEL].attempt == 0
+
+    def test_a_document_that_no_device_takes_is_refused_with_both_numbers(self, session) -> None:
+        def transfers(model: int) -> tuple[Transfer, ...]:
+            ref = BlobRef(bytes([model]) * 32, 100_000, 256, bytes(32))
+            return tuple(Transfer(bytes([model, part]) * 16, ref) for part in range(4))
+
+        with pytest.raises(DoesNotFit, match="devices take 4096") as refused:
+            for model in range(8):
+                WRITER.change(session, "a", f"model-{model}", **NAMED, transfers=transfers(model))
+        assert refused.value.fields["needed"] > refused.value.fields["available"] == 4096
+        assert f"model-{model}" not in document(session).models
+
+    def test_patches_give_way_before_a_document_is_too_long(self, session) -> None:
+        for model in range(8):
+            ref = BlobRef(bytes([model]) * 32, 100_000, 256, bytes(32))
+            ways = tuple(Transfer(bytes([part]) * 32, ref, bytes(32), "difference") for part in range(4))
+            WRITER.change(session, "a", f"model-{model}", **NAMED, transfers=ways)
+        assert len(document(session).models) == 8
+
+
+@pytest.fixture
+def side(tmp_path: Path) -> Side:
+    return Side(tmp_path)
 
 
 class TestPublisher:
-    def test_a_version_goes_out_whole_unaltered_and_retained(self, tmp_path: Path) -> None:
-        ears = Ears(tmp_path)
-        ears.publisher.version(PACKAGE.digest.hex())
-        wanted = {topics.chunk(FLEET, *chunk): data for chunk, data in PACKAGE.chunks.items()}
-        assert dict(ears.heard()) == wanted
-        assert ears.broker.retained == wanted
+    def test_a_version_goes_out_whole_unaltered_and_retained(self, side: Side, session) -> None:
+        WRITER.change(session, "a", MODEL, **NAMED)
+        side.turn(session)
+        assert dict(side.chunks()) == CHUNKS == side.retained()
 
-    def test_each_chunk_is_sent_once_however_many_devices_want_it(self, tmp_path: Path, session) -> None:
-        ears = Ears(tmp_path)
+    def test_each_chunk_is_sent_once_however_many_devices_want_it(self, side: Side, session) -> None:
         for device in "ab":
             WRITER.change(session, device, MODEL, **NAMED)
-        assert ears.publisher.desired(session) == 2
-        ears.publisher.version(PACKAGE.digest.hex())
-        sent = [topic for topic, _ in ears.heard() if "/blob/" in topic]
+        assert side.turn(session) == 2
+        sent = [topic for topic, _ in side.chunks()]
         assert len(sent) == len(set(sent)) == len(PACKAGE.chunks)
 
-    def test_the_version_is_there_before_anybody_is_told(self, tmp_path: Path, session) -> None:
-        ears = Ears(tmp_path)
+    def test_the_uplink_is_the_version_once_however_often_the_control_side_starts(
+        self, side: Side, session
+    ) -> None:
+        sent = 0
+        for device in ("a", "b", "a"):
+            WRITER.change(session, device, MODEL, **NAMED, attempt=sent)
+            side.turn(session)
+            sent += sum(len(payload) for _, payload in side.chunks())
+            side.start()
+        side.turn(session)
+        assert (sent, side.heard()) == (UPLINK, [])
+
+    def test_the_version_is_there_before_anybody_is_told(self, side: Side, session) -> None:
         WRITER.change(session, "a", MODEL, **NAMED)
-        ears.publisher.desired(session)
-        told = [topic.endswith("/desired") for topic, _ in ears.heard()]
+        side.turn(session)
+        told = [topic.endswith("/desired") for topic, _ in side.heard()]
         assert told == [False] * len(PACKAGE.chunks) + [True]
 
-    def test_what_is_out_is_not_sent_again(self, tmp_path: Path, session) -> None:
-        ears = Ears(tmp_path)
+    def test_what_is_out_is_not_sent_again(self, side: Side, session) -> None:
         WRITER.change(session, "a", MODEL, **NAMED)
-        assert (ears.publisher.desired(session), ears.publisher.desired(session)) == (1, 0)
+        assert (side.turn(session), side.turn(session)) == (1, 0)
 
-    def test_a_broker_that_forgot_gets_it_again(self, tmp_path: Path) -> None:
-        ears = Ears(tmp_path)
-        ears.publisher.version(PACKAGE.digest.hex())
-        first = ears.heard()
-        ears.publisher.forget()
-        ears.publisher.version(PACKAGE.digest.hex())
-        assert ears.heard() == first
-
-    def test_every_byte_is_counted(self, tmp_path: Path, session) -> None:
-        ears = Ears(tmp_path)
+    def test_nothing_is_published_before_the_broker_said_what_it_has(self, side: Side, session) -> None:
         WRITER.change(session, "a", MODEL, **NAMED)
-        ears.publisher.desired(session)
-        assert fact(session, "bytes_published") == {"bytes": sum(len(payload) for _, payload in ears.heard())}
+        assert side.publisher.desired(session, NOW) == 0
+        assert side.heard() == []
 
-    def test_receipts_and_trust_are_retained(self, tmp_path: Path) -> None:
-        ears = Ears(tmp_path)
-        ears.publisher.trust(b"root")
-        ears.publisher.receipt("a", Receipt(1, {MODEL: 3}))
-        assert set(ears.broker.retained) == {topics.trust(FLEET), topics.device(FLEET, "a", Kind.RECEIPT)}
+    def test_a_broker_that_does_not_let_us_hear_ourselves_is_published_to_all_the_same(
+        self, side: Side, session
+    ) -> None:
+        side.broker = side.transport._broker = Deaf()
+        side.start()
+        WRITER.change(session, "a", MODEL, **NAMED)
+        assert side.turn(session, NOW) == 0
+        assert side.turn(session, NOW + 6) == 1
+        assert session.get(DesiredState, "a").published
+
+    def test_it_counts_as_published_only_when_the_broker_has_it(self, side: Side, session) -> None:
+        WRITER.change(session, "a", MODEL, **NAMED)
+        side.listen()
+        side.publisher.desired(session, NOW)
+        session.commit()
+        assert not session.get(DesiredState, "a").published
+        assert {row.published_at for row in session.exec(select(BlobPublication))} == {0.0}
+        side.turn(session)
+        assert session.get(DesiredState, "a").published
+        rows = session.exec(select(BlobPublication)).all()
+        assert sum(row.bytes for row in rows) == UPLINK
+        assert sum(row.chunks for row in rows) == len(CHUNKS)
+
+    def test_a_process_killed_after_it_sent_and_before_it_noted_it_sends_that_again(
+        self, side: Side, session
+    ) -> None:
+        WRITER.change(session, "a", MODEL, **NAMED)
+        session.commit()
+        side.listen()
+        side.publisher.desired(session, NOW)
+        session.rollback()
+        side.start()
+        assert side.turn(session) == 1
+        assert side.retained() == CHUNKS
+        assert session.get(DesiredState, "a").published
+
+    def test_the_batch_that_was_cut_off_is_sent_again_and_nothing_else(self, side: Side, session) -> None:
+        WRITER.change(session, "a", MODEL, **NAMED)
+        side.turn(session)
+        WRITER.change(session, "b", MODEL, **NAMED)
+        session.commit()
+        side.listen()
+        side.publisher.desired(session, NOW)
+        session.commit()
+        side.start()
+        side.heard()
+        assert side.turn(session) == 1
+        assert [topic for topic, _ in side.heard()] == [topics.device(FLEET, "b", Kind.DESIRED)]
+
+    def test_a_missing_blob_holds_nobody_else_up(self, side: Side, session) -> None:
+        WRITER.change(session, "a", MODEL, manifest="ab" * 32, manifest_bytes=9)
+        WRITER.change(session, "b", MODEL, **NAMED)
+        side.listen()
+        assert side.publisher.desired(session, NOW) == 1
+        assert "abababababab" in (side.publisher.trouble or "")
+        assert topics.device(FLEET, "b", Kind.DESIRED) in side.broker.retained
+        side.store(OTHER)
+        WRITER.change(session, "a", MODEL, manifest=OTHER.digest.hex())
+        side.turn(session)
+        assert side.publisher.trouble is None
+
+    def test_every_byte_is_counted(self, side: Side, session) -> None:
+        WRITER.change(session, "a", MODEL, **NAMED)
+        side.turn(session)
+        marker = len(side.broker.retained[topics.published(FLEET)])
+        heard = sum(len(payload) for _, payload in side.heard())
+        assert fact(session, "bytes_published") == {"bytes": heard + marker}
+
+    def test_receipts_and_trust_are_retained(self, side: Side) -> None:
+        side.publisher.trust(b"root")
+        side.publisher.receipt("a", Receipt(1, {MODEL: 3}))
+        assert set(side.broker.retained) == {topics.trust(FLEET), topics.device(FLEET, "a", Kind.RECEIPT)}
+
+
+class Deaf(MemoryBroker):
+    """Lets nobody hear the topic by which publishers hear themselves, as an access list may."""
+
+    def deliver(self, topic: str, payload: bytes, retain: bool) -> None:
+        if not topic.endswith("/published"):
+            super().deliver(topic, payload, retain)

@@ -15,7 +15,7 @@ from edgeops.control.devices import enroll_device
 from edgeops.control.drift_answer import SILENCE_S, DriftAnswer
 from edgeops.control.drift_watch import BURN_IN_WINDOWS, DriftWatch
 from edgeops.control.plans import PlanShelf
-from edgeops.control.rollout_start import start_in_workspace
+from edgeops.control.rollout_orders import plan_of, start_in_workspace
 from edgeops.control.serve import BATCH, RETRAIN_ATTEMPTS, ControlPlane
 from edgeops.control.settings import CaptureSettings, ReportSettings, RetrainSettings, Settings
 from edgeops.control.workspace import init_workspace
@@ -80,8 +80,9 @@ class Site:
         envelope = self.broker.retained[topics.device(FLEET, device, Kind.DESIRED)]
         return decode(Desired, unverified_payload(envelope))
 
-    def rollout(self, model: str) -> int:
-        return int(start_in_workspace(self.workspace, model, {}, (100,))["rollout"])
+    def rollout(self, model: str, to: str = "") -> int:
+        plan = plan_of(self.workspace, stages="100%", to=to)
+        return int(start_in_workspace(self.workspace, model, plan, self.clock)["rollout"])
 
     def read(self) -> Session:
         return Session(self.workspace.registry._engine)
@@ -159,7 +160,7 @@ def test_a_ninth_model_holds_its_rollout_and_serve_goes_on(site: Site) -> None:
 
 
 def test_a_missing_blob_keeps_back_its_version_only(site: Site) -> None:
-    site.rollout("tiny@1")
+    site.rollout("tiny@1", to="device != d")
     enroll_device(site.workspace, "d", {}, None, 100)
     blobs = site.workspace.blobs
     blobs._path(site.one.manifest.vectors.hex).unlink()

@@ -58,7 +58,11 @@ def fill(session: Session) -> None:
         model_version_id=first.id, state="answered", decision="retrain", reason="why <b>", opened_at=NOW
     )
     rollout = Rollout(
-        model_version_id=second.id, state="COMPLETED", stages=[50, 100], created_at=NOW, finished_at=NOW + 9.5
+        model_version_id=second.id,
+        state="COMPLETED",
+        plan={"stages": ["50%", "100%"]},
+        created_at=NOW,
+        finished_at=NOW + 9.5,
     )
     session.add(alert)
     session.add(rollout)

@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -90,6 +91,7 @@ def image(seed: int = 0) -> NDArray[np.float32]:
     return np.random.default_rng(seed).uniform(0, 16, (8, 8)).astype(np.float32)
 
 
+@cache
 def observe_plan() -> ObservePlan:
     """Bins over random images, as training would make them."""
     contract = TensorContract.of(spec("input"), "level")

@@ -15,9 +15,10 @@ def add_version(
     session: Session, package: Package, *, state: str = "registered", parent: int | None = None
 ) -> ModelVersion:
     """Dataset, run and model version of a package."""
-    version = package.manifest.version
+    model, version = package.manifest.model, package.manifest.version
+    name = "set" if model == MODEL else f"set of {model}"
     dataset = DatasetVersion(
-        name="set", version=version, sha256=f"{version:064x}", kind="image", folder="x", created_at=NOW
+        name=name, version=version, sha256=f"{version:064x}", kind="image", folder="x", created_at=NOW
     )
     session.add(dataset)
     session.flush()
@@ -34,7 +35,7 @@ def add_version(
     session.add(run)
     session.flush()
     row = ModelVersion(
-        model=MODEL,
+        model=model,
         version=version,
         state=state,
         run_id=run.id or 0,
