@@ -223,7 +223,6 @@ class FullDisk:
 
 
 class TestFullDisk:
-    @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs /proc")
     def test_of_a_device(self, start: Callable[..., RealFleet], monkeypatch: pytest.MonkeyPatch) -> None:
         fleet = start(2)
         old = fleet.release(1, padded(seed=1))
