@@ -32,6 +32,7 @@ from edgeops.core.topics import Kind
 from edgeops.core.transport import ConnectionChanged, Received, Transport
 from edgeops.drift.detect import Limits
 from edgeops.fleet import audit
+from edgeops.fleet.absence import NOTE_EVERY_S, move_noted, note_listening, sit_out
 from edgeops.fleet.clock_jumps import JumpWatch, shift_times
 from edgeops.fleet.ingest import Taken, take_batch
 from edgeops.fleet.membership import selection_of
@@ -93,6 +94,7 @@ class ControlPlane:
         self._new_connection = True
         self._swept_at = 0.0
         self._decided_at = 0.0
+        self._noted_at: float | None = None  # that it is listened; None: not since it came back
         self._kept: list[Received] = []
 
     def start(self, timeout: float = 10.0) -> None:
@@ -117,6 +119,7 @@ class ControlPlane:
                 self._trouble("decide")
             except (StorageError, UnreachableError) as error:
                 self._marks.clear()  # what was done is undone
+                self._noted_at = None
                 self._trouble("decide", f"{error.message}; nothing is decided until it can be")
 
     def close(self) -> None:
@@ -144,11 +147,13 @@ class ControlPlane:
             if self._listening_since is not None:
                 self._listening_since = min(self._listening_since + jumped, now)
             self._decided_at = self._swept_at = 0.0
+            self._noted_at = self._noted_at and 0.0
         if self._jumped is None:
             return
         try:
             with self._workspace.registry.session() as session:
                 shift_times(session, self._jumped, now)
+                move_noted(session, self._jumped, now)
             self._jumped = None
         except (StorageError, UnreachableError) as error:
             self._trouble("clock", error.message)
@@ -165,6 +170,7 @@ class ControlPlane:
                 self._tell("broker: connected" if incoming.online else f"broker: away ({incoming.reason})")
                 self._new_connection |= incoming.online
                 self._listening_since = self._clock() if incoming.online else None
+                self._noted_at = None
         return batch
 
     def _take(self, batch: list[Received], now: float) -> None:
@@ -198,9 +204,11 @@ class ControlPlane:
 
     def _decide(self, now: float) -> None:
         with self._workspace.registry.session() as session:
-            standing = Standing(session)
-            for rollout in active(session):
-                self._advance(session, rollout, standing, now)
+            if self._listening_since is not None:
+                self._note_listening(session, now)
+                standing = Standing(session)
+                for rollout in active(session):
+                    self._advance(session, rollout, standing, now)
             for line in self._answer.tick(session, now):
                 self._tell(line)
             self._after_retrains(session, now)
@@ -208,6 +216,15 @@ class ControlPlane:
                 self._tell(line)
         self._publish(now)
         self._retrain()
+
+    def _note_listening(self, session: Session, now: float) -> None:
+        if self._noted_at is None:
+            away = sit_out(session, now)
+            if away:
+                self._tell(f"nobody listened for {away:.0f} s: that counts for no soak")
+        if self._noted_at is None or abs(now - self._noted_at) >= NOTE_EVERY_S:
+            note_listening(session, now)
+            self._noted_at = now
 
     def _publish(self, now: float) -> None:
         """Only what is committed is published: a generation that a device has seen must never be used again."""
@@ -229,7 +246,7 @@ class ControlPlane:
         if mark is not None and mark == self._marks.get(number):
             return  # nothing has changed since the last step, which would do nothing again
         self._marks.pop(number, None)
-        since = now if self._listening_since is None else self._listening_since
+        since = self._listening_since or 0.0
         outside = replace(
             outside_of(self._workspace, session, self._shelf, self._writer), listening_since=since
         )

@@ -29,13 +29,14 @@ DEFAULT_BROKER = "mqtt://127.0.0.1:1883"
 class ReportSettings:
     """When a device closes a window, on what share of inputs it takes features, and whether it may send truths.
 
-    Without ``labels`` truths stay on the device until a drift alert asks for them, and the accuracy gate sees none.
+    A truth is a label's number and what was predicted, never an input. Without ``labels`` truths stay on the device
+    until a drift alert asks for them, and the accuracy gate of a rollout sees none.
     """
 
     window_inferences: int = 0
     interval_ms: int = 60_000
     observe_permille: int = 1000
-    labels: bool = False
+    labels: bool = True
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,6 @@ They need the standard library and NumPy only: that is what every device has, al
 
 ``difference``
     Byte by byte, target minus base modulo 256, packed. For blobs of one layout: the same network with other weights.
-``aligned``
-    Parts of the base plus a byte difference, and bytes that are new, as bsdiff has them, but found by how small the
-    differences are (``edgeops.core.alignment``). For blobs in which something was inserted or moved.
-
 Packed is one byte for the method and what it made: raw deflate (0) or raw LZMA2 (1), whichever came out smaller.
 Differences of weights are small numbers without repetition, on which deflate's entropy coding alone does as well as
 Zstandard; parts that are equal are LZMA's.
@@ -16,7 +12,6 @@ Zstandard; parts that are equal are LZMA's.
 from __future__ import annotations
 
 import lzma
-import struct
 import zlib
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
@@ -25,7 +20,6 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeops.core.alignment import align
 from edgeops.core.errors import InputError, WireError
 
 _DEFLATE, _LZMA = 0, 1
@@ -35,8 +29,6 @@ _FILTERS = [
     {"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME, "dict_size": 1 << 20, "lc": 0, "pb": 0}
 ]
 _PIECE = 1 << 16
-_COUNT = struct.Struct("<I")
-_ENTRY_BYTES = 12  # a part of the result: bytes taken with a difference, new bytes, and a seek in the base
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,56 +146,4 @@ def _padded(base: bytes, size: int) -> NDArray[np.uint8]:
     return values
 
 
-def _make_aligned(base: bytes, target: bytes) -> bytes:
-    old, wanted = np.frombuffer(base, np.uint8), np.frombuffer(target, np.uint8)
-    rows = [[0, 0, 0]]  # bytes taken with a difference, new bytes after them, and then a seek in the base
-    differences, new = [], []
-    at = 0  # in the base
-    for part in align(old, wanted):
-        piece = wanted[part.start : part.end]
-        if part.offset is None:
-            rows[-1][1] += piece.size
-            new.append(piece)
-            continue
-        source = part.start + part.offset
-        rows[-1][2] = source - at
-        rows.append([piece.size, 0, 0])
-        differences.append(piece - old[source : source + piece.size])
-        at = source + piece.size
-    # Three columns of alike numbers pack better than rows.
-    columns = np.array(rows, "<i4").T.tobytes()
-    streams = [values.tobytes() for values in differences + new]
-    return _pack(b"".join([_COUNT.pack(len(rows)), columns, *streams]))
-
-
-def _apply_aligned(base: bytes, patch: bytes, size: int) -> bytes:
-    unpacked = _Unpacked(patch)
-    (count,) = _COUNT.unpack(unpacked.read(_COUNT.size))
-    if count > size // 4 + 16:
-        raise WireError(f"the patch has {count} parts for {size} bytes")
-    columns = np.frombuffer(unpacked.read(count * _ENTRY_BYTES), "<i4").reshape(3, -1).astype(np.int64)
-    taken, new = columns[0], columns[1]
-    starts = np.concatenate([[0], np.cumsum(taken + columns[2])[:-1]]) if count else np.zeros(0, np.int64)
-    if count and (min(taken.min(), new.min(), starts.min()) < 0 or (starts + taken).max() > len(base)):
-        raise WireError("the patch reaches beyond its base")
-    if int(taken.sum() + new.sum()) != size:
-        raise WireError(f"the patch makes {int(taken.sum() + new.sum())} bytes, not {size}")
-    differences = np.frombuffer(unpacked.read(int(taken.sum())), np.uint8)
-    added = np.frombuffer(unpacked.read(int(new.sum())), np.uint8)
-    unpacked.end()
-    source = np.frombuffer(base, np.uint8)
-    result = np.empty(size, np.uint8)
-    at = read = written = 0
-    for start, old, fresh in zip(starts.tolist(), taken.tolist(), new.tolist(), strict=True):
-        result[at : at + old] = differences[read : read + old] + source[start : start + old]
-        result[at + old : at + old + fresh] = added[written : written + fresh]
-        at, read, written = at + old + fresh, read + old, written + fresh
-    return result.tobytes()
-
-
-CODECS: Mapping[str, Codec] = MappingProxyType(
-    {
-        "difference": Codec(_make_difference, _apply_difference),
-        "aligned": Codec(_make_aligned, _apply_aligned),
-    }
-)
+CODECS: Mapping[str, Codec] = MappingProxyType({"difference": Codec(_make_difference, _apply_difference)})

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from statistics import fmean, stdev
 from typing import Any
 
-from sqlalchemy import ColumnElement, literal_column
 from sqlmodel import Session, case, col, func, select
 
 from edgeops.core.codec import decode
@@ -29,8 +28,6 @@ BATCH = 1_000
 LABEL_BATCH = 50_000
 MIN_LABELS = 3
 MIN_LABELS_BEFORE = 30
-_LABEL_ROW: ColumnElement[int] = literal_column("label_truth.rowid")
-"""Grows with each label, whatever the clock does; the registry is never vacuumed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,17 +51,13 @@ class Windows:
 def first_cursors(session: Session, rollout: Rollout) -> dict[str, int]:
     """Where windows and labels begin that came after the rollout did."""
     windows = select(func.max(ReportWindow.id)).where(ReportWindow.received_at < rollout.created_at)
-    labels = (
-        select(func.max(_LABEL_ROW))
-        .select_from(LabelTruth)
-        .where(LabelTruth.received_at < rollout.created_at)
-    )
+    labels = select(func.max(LabelTruth.id)).where(LabelTruth.received_at < rollout.created_at)
     return {"window": session.exec(windows).one() or 0, "label": session.exec(labels).one() or 0}
 
 
 def latest_cursors(session: Session) -> dict[str, int]:
     """Where windows and labels begin that have not come yet."""
-    windows, labels = select(func.max(ReportWindow.id)), select(func.max(_LABEL_ROW)).select_from(LabelTruth)
+    windows, labels = select(func.max(ReportWindow.id)), select(func.max(LabelTruth.id))
     return {"window": session.exec(windows).one() or 0, "label": session.exec(labels).one() or 0}
 
 
@@ -138,16 +131,16 @@ def new_labels(
     prefix = (version.manifest_sha256 or "")[:16]
     correct = case((col(LabelTruth.predicted) == col(LabelTruth.truth), 1), else_=0)
     query = (
-        select(_LABEL_ROW, LabelTruth.device_id, LabelTruth.manifest_prefix, correct)
-        .where(_LABEL_ROW.op(">")(cursor), LabelTruth.model == version.model)
-        .order_by(_LABEL_ROW)
+        select(LabelTruth.id, LabelTruth.device_id, LabelTruth.manifest_prefix, correct)
+        .where(col(LabelTruth.id) > cursor, LabelTruth.model == version.model)
+        .order_by(col(LabelTruth.id))
         .limit(LABEL_BATCH)
     )
     latest = latest_cursors(session)["label"]
     found: dict[str, tuple[bool, int, int]] = {}
     read = session.exec(query).all()
     for row, device_id, manifest, right in read:
-        cursor = row
+        cursor = row or cursor
         deployment = rows.get(device_id)
         treated = manifest == prefix
         if deployment is None or treated != (deployment.offered_at is not None):

@@ -8,7 +8,6 @@ codec                 digits   digits    digits   keyword  keyword  keyword
                       retrain  frozen    head     retrain  frozen   head
 ====================  =======  ========  =======  =======  =======  ========
 difference            82.3%    1.1%      1.1%     57.1%    3.6%     1.0%
-bsdiff (ours)         81.9%    1.2%      1.1%     58.6%    3.6%     1.0%
 difference, zstd -22  82.5%    1.1%      1.0%     57.5%    3.8%     0.9%
 zstd --patch-from     79.5%    0.9%      1.6%     56.8%    5.7%     1.4%
 bsdiff4               86.8%    1.5%      1.4%     63.5%    4.0%     1.2%

@@ -292,8 +292,10 @@ class LabelTruth(SQLModel, table=True):
     """A truth that came back for a prediction; the prediction's id says what was predicted."""
 
     __tablename__ = "label_truth"
-    prediction: str = Field(primary_key=True)
-    device_id: str = Field(primary_key=True, foreign_key="device.id", index=True)
+    __table_args__ = (UniqueConstraint("prediction", "device_id"),)
+    id: int | None = Field(default=None, primary_key=True)
+    prediction: str
+    device_id: str = Field(foreign_key="device.id", index=True)
     model: str
     manifest_prefix: str = Field(index=True)
     boot: int

@@ -5,7 +5,6 @@ from __future__ import annotations
 import lzma
 import random
 import resource
-import struct
 import tracemalloc
 import zlib
 
@@ -49,12 +48,6 @@ def test_a_patch_of_a_retrained_head_is_much_smaller_than_the_blob(codec: str) -
 def test_weights_that_all_moved_a_little_make_a_small_difference() -> None:
     base = weights(2)
     assert len(make_patch("difference", base, retrained(base, 0.95))) < 0.4 * len(base)
-
-
-def test_what_was_inserted_costs_its_own_length_only() -> None:
-    base = weights(3)
-    target = base[:7_000] + weights(4, 300) + base[7_000:]
-    assert len(make_patch("aligned", base, target)) < 500
 
 
 @pytest.mark.parametrize("codec", sorted(CODECS))
@@ -116,32 +109,8 @@ def test_a_bomb_is_refused_with_bounded_memory(codec: str, way: str) -> None:
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000  # KiB
 
 
-def _parts(*rows: tuple[int, int, int], count: int | None = None) -> bytes:
-    columns = b"".join(struct.pack(f"<{len(rows)}i", *column) for column in zip(*rows, strict=True))
-    return struct.pack("<I", len(rows) if count is None else count) + columns
-
-
-@pytest.mark.parametrize(
-    "plain",
-    [
-        _parts((10, 0, 0)) + bytes(10),  # longer than the base
-        _parts((-4, 8, 0)) + bytes(8),
-        _parts((4, -4, 0), (4, 0, 0)) + bytes(8),
-        _parts((2, 0, -9), (2, 0, 0)) + bytes(4),  # before the base
-        _parts((2, 0, 2**31 - 1), (2, 0, 0)) + bytes(4),
-        _parts((2, 0, 0), count=2**32 - 1) + bytes(4),
-        _parts((4, 0, 0)) + bytes(3),
-        _parts((4, 0, 0)) + bytes(5),
-        b"",
-    ],
-)
-def test_parts_that_reach_beyond_their_base_are_refused(plain: bytes) -> None:
-    with pytest.raises(WireError):
-        apply_patch("aligned", b"base", patches._pack(plain), 4)
-
-
 def test_a_codec_that_is_not_known_is_named() -> None:
-    with pytest.raises(InputError, match="no patch codec 'xdelta'; there are aligned, "):
+    with pytest.raises(InputError, match="no patch codec 'xdelta'; there are difference"):
         apply_patch("xdelta", b"", b"", 0)
     with pytest.raises(InputError, match="xdelta"):
         make_patch("xdelta", b"", b"")

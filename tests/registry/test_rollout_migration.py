@@ -3,34 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Connection, create_engine, event, text
+from sqlalchemy import Connection, text
 from sqlmodel import select
+from support.old_registry import migrate, put
 
 from edgeops.fleet.rollout.gates import GateRule
 from edgeops.fleet.rollout.plan import plan_from_dict
 from edgeops.fleet.rollouts import active, deployments_of, load
-from edgeops.registry.store import _begin, _configure, open_registry
-from edgeops.registry.store import migrate as to_revision
+from edgeops.registry.store import open_registry
 from edgeops.registry.tables import Rollout
 
 STATES = ("RUNNING", "HELD", "COMPLETED", "SUPERSEDED")
 DEPLOYED = ("waiting", "offered", "confirmed", "failed")
 SITE = 'Köln "am \\ Rhein"\n2'
-
-
-def migrate(path: Path, revision: str, work: Callable[[Connection], object]) -> None:
-    """Bring a registry to a revision, on connections as the registry makes them; then do ``work`` on it."""
-    engine = create_engine(f"sqlite:///{path}")
-    event.listen(engine, "connect", _configure)
-    event.listen(engine, "begin", _begin)
-    to_revision(engine, revision)
-    with engine.begin() as connection:
-        work(connection)
-    engine.dispose()
 
 
 def fill(connection: Connection) -> None:
@@ -84,17 +72,6 @@ def fill(connection: Connection) -> None:
                 "generation": 7,
             }
             put(connection, "deployment", {**row, "offered_at": None if deployed == "waiting" else 6.0})
-
-
-def put(connection: Connection, table: str, given: dict[str, object]) -> None:
-    """Insert a row; what is not given is empty."""
-    empty = {"JSON": "{}", "INTEGER": 0, "FLOAT": 0.0, "BOOLEAN": 0, "VARCHAR": ""}
-    row = dict(given)
-    for _, name, kind, required, default, _ in connection.execute(text(f"PRAGMA table_info({table})")):
-        if required and default is None and name not in row:
-            row[name] = empty[kind]
-    names = ", ".join(row)
-    connection.execute(text(f"INSERT INTO {table} ({names}) VALUES ({', '.join(f':{n}' for n in row)})"), row)
 
 
 @pytest.fixture
