@@ -16,6 +16,9 @@ from edgeops.files import read_or_none, write_atomic
 
 DAY_MS = 24 * 3600 * 1000
 SAVE_EVERY_MS = 600_000
+SPENT_SAVE_EVERY_MS = (
+    60_000  # while something waits for the next day, which would never come by short uptimes
+)
 NO_LIMIT = 2**63
 STEPS = 64  # a day's budget is written down in so many steps
 
@@ -37,6 +40,7 @@ class ByteBudget:
         self._elapsed = 0  # of the present day
         self._last = 0
         self._promised: dict[str, int] = {}
+        self._refused = False  # a piece, for want of room, in the present day
         self._saved = _Saved(0, 0)
         raw = read_or_none(path)
         if raw is not None:
@@ -53,9 +57,9 @@ class ByteBudget:
         self._last = now_ms
         if self._elapsed >= DAY_MS:
             self._elapsed %= DAY_MS
-            self.spent = 0
+            self.spent, self._refused = 0, False
             self._save(0)
-        elif self.spent and self._elapsed - self._saved.elapsed_ms >= SAVE_EVERY_MS:
+        elif self.spent and self._elapsed - self._saved.elapsed_ms >= self._save_every():
             self._save(max(self.spent, self._saved.spent))
 
     def charge(self, count: int) -> None:
@@ -70,6 +74,7 @@ class ByteBudget:
         count = promised = 0
         for size in sizes:
             if promised + size > room:
+                self._refused = True
                 break
             promised += size
             count += 1
@@ -91,6 +96,10 @@ class ByteBudget:
         """The agent stops on purpose: write down exactly what was spent."""
         if (self.spent, self._elapsed) != (self._saved.spent, self._saved.elapsed_ms):
             self._save(self.spent)
+
+    def _save_every(self) -> int:
+        waits = self._refused or (self.limit and self.spent >= self.limit)
+        return SPENT_SAVE_EVERY_MS if waits else SAVE_EVERY_MS
 
     def _save(self, spent: int) -> None:
         saved = _Saved(spent, self._elapsed)

@@ -231,6 +231,9 @@ def _offer(state: UpdateState, offer: Offer) -> tuple[UpdateState, list[Action]]
     if offer.manifest == state.candidate and (state.lifecycle in UNDECIDED or (state.retry and not again)):
         # It is on its way, or put aside for a while.
         return replace(state, shadow=offer.shadow, attempts=0 if again else state.attempts), []
+    if offer.manifest == state.previous and (again or offer.shadow):
+        # A rollout, and no way back: it has to prove itself anew, though its slot needs no download.
+        state = replace(state, previous=None)
     refused = offer.manifest == state.refused
     if refused and state.lifecycle in ("REJECTED", "ROLLED_BACK"):
         return state, []

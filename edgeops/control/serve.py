@@ -12,13 +12,16 @@ import time
 from collections.abc import Callable, Hashable
 from dataclasses import replace
 
+from sqlalchemy.exc import OperationalError
 from sqlmodel import Session, col, select
 
 from edgeops.control.drift_answer import SILENCE_S, DriftAnswer
 from edgeops.control.drift_watch import DriftWatch
 from edgeops.control.plans import PlanShelf
 from edgeops.control.retrain_lock import retrain_lock
-from edgeops.control.rollout_orders import BROKER, desired_writer, outside_of, plan_of
+from edgeops.control.retrain_outcomes import after_retrains
+from edgeops.control.rollout_orders import BROKER, desired_writer, outside_of
+from edgeops.control.unwritten import worth_keeping
 from edgeops.control.workspace import Workspace
 from edgeops.core import topics
 from edgeops.core.errors import (
@@ -32,22 +35,25 @@ from edgeops.core.topics import Kind
 from edgeops.core.transport import ConnectionChanged, Received, Transport
 from edgeops.drift.detect import Limits
 from edgeops.fleet import audit
-from edgeops.fleet.absence import NOTE_EVERY_S, move_noted, note_listening, sit_out
+from edgeops.fleet.absence import NOTE_EVERY_S, TOLD_S, move_noted, note_listening, sit_out
+from edgeops.fleet.active_rollouts import active
 from edgeops.fleet.clock_jumps import JumpWatch, shift_times
 from edgeops.fleet.ingest import Taken, take_batch
-from edgeops.fleet.membership import selection_of
 from edgeops.fleet.publisher import Publisher
-from edgeops.fleet.rollouts import active, advance, start_rollout, subject
+from edgeops.fleet.rollouts import advance, subject
 from edgeops.fleet.standing import Standing
 from edgeops.registry.counts import state_fact
-from edgeops.registry.tables import Alert, ModelVersion, Retrain, Rollout
+from edgeops.registry.retention import MOST, delete_old
+from edgeops.registry.tables import ModelVersion, Retrain, Rollout
 
 LISTENED = (Kind.PRESENCE, Kind.STATE, Kind.EVENT, Kind.REPORT, Kind.LABEL, Kind.SAMPLE)
 BATCH = 100  # the write lock is held for so many messages at most: others want it too
 MAX_KEPT = 10_000  # messages that wait for a registry that cannot be written
+TAKE_AT_MOST_S = 5.0  # then something is decided, however much is still coming
 RETRAIN_ATTEMPTS = 3
-ENDED = ("COMPLETED", "ABORTED", "ROLLED_BACK", "SUPERSEDED")
 DECIDE_EVERY_S = 0.25
+REST_AT_MOST_S = 30.0
+REST = 5  # after a decision so many times its duration, so that most of the time is left for what devices say
 SWEEP_EVERY_S = 60.0
 
 
@@ -73,7 +79,8 @@ class ControlPlane:
         self._transport = transport
         self._tell = tell
         self._clock = clock
-        self._jumps = JumpWatch(clock, steady or clock)
+        self._steady = steady or clock
+        self._jumps = JumpWatch(clock, self._steady)
         self._jumped: float | None = 0.0  # by which times in the registry have to be moved; None: no more
         self._listening_since: float | None = None  # None: the broker is away
         self._packet_bytes = packet_bytes
@@ -93,34 +100,37 @@ class ControlPlane:
         self._marks: dict[int, Hashable] = {}  # per rollout, what its last step depended on
         self._new_connection = True
         self._swept_at = 0.0
-        self._decided_at = 0.0
+        self._decided_at, self._rest = 0.0, 0.0  # by the steady clock
         self._noted_at: float | None = None  # that it is listened; None: not since it came back
         self._kept: list[Received] = []
+        self._missed = self._more_is_old = (
+            False  # what came was not all taken; what is old was not all deleted
+        )
 
     def start(self, timeout: float = 10.0) -> None:
         """Connect and listen; raises ``BrokerUnreachable``."""
         with self._workspace.registry.session() as session:
             state_fact(session, BROKER, {"packet_bytes": self._packet_bytes})
         self._transport.connect(timeout)
-        for kind in LISTENED:
-            self._transport.subscribe(topics.every_device(self._workspace.settings.fleet, kind))
+        self._subscribe()
 
     def step(self, timeout: float) -> None:
         """One turn: take what came within ``timeout`` seconds, commit it, decide, publish."""
         self._look_at_clock(self._clock())  # before anything is noted with the time that it says
-        batch = self._kept + self._drain(timeout)
-        now = self._clock()
-        if batch:
-            self._take(batch, now)
-        if abs(now - self._decided_at) >= DECIDE_EVERY_S:  # the clock may have been set back
-            self._decided_at = now
-            try:
-                self._decide(now)
-                self._trouble("decide")
-            except (StorageError, UnreachableError) as error:
-                self._marks.clear()  # what was done is undone
-                self._noted_at = None
-                self._trouble("decide", f"{error.message}; nothing is decided until it can be")
+        self._take_what_came(timeout)
+        began = self._steady()
+        if abs(began - self._decided_at) < self._rest:
+            return
+        self._rest = DECIDE_EVERY_S
+        try:
+            self._decide(self._clock())
+            self._trouble("decide")
+            self._rest = min(max(DECIDE_EVERY_S, REST * (self._steady() - began)), REST_AT_MOST_S)
+        except (StorageError, UnreachableError) as error:
+            self._marks.clear()  # what was done is undone
+            self._noted_at = None
+            self._trouble("decide", f"{error.message}; nothing is decided until it can be")
+        self._decided_at = self._steady()
 
     def close(self) -> None:
         """Stop the worker, say goodbye."""
@@ -146,7 +156,7 @@ class ControlPlane:
             self._jumped = (self._jumped or 0.0) + jumped
             if self._listening_since is not None:
                 self._listening_since = min(self._listening_since + jumped, now)
-            self._decided_at = self._swept_at = 0.0
+            self._rest = self._swept_at = 0.0
             self._noted_at = self._noted_at and 0.0
         if self._jumped is None:
             return
@@ -173,8 +183,26 @@ class ControlPlane:
                 self._noted_at = None
         return batch
 
-    def _take(self, batch: list[Received], now: float) -> None:
-        """Commit a batch, then receipt it. While the registry cannot be written it waits, unreceipted."""
+    def _subscribe(self) -> None:
+        for kind in LISTENED:
+            self._transport.subscribe(topics.every_device(self._workspace.settings.fleet, kind))
+
+    def _take_what_came(self, timeout: float) -> None:
+        """Commit batch by batch what came, until nothing waits: who decides on a part finds devices silent."""
+        began = self._steady()
+        self._kept += self._drain(timeout)
+        while self._kept and self._take(self._kept[:BATCH], self._clock()):
+            del self._kept[:BATCH]
+            if self._steady() - began >= TAKE_AT_MOST_S:
+                return
+            if len(self._kept) < BATCH:
+                self._kept += self._drain(0.0)
+        if self._kept:
+            self._kept = worth_keeping(self._kept, BATCH, MAX_KEPT)
+            self._missed = True
+
+    def _take(self, batch: list[Received], now: float) -> bool:
+        """Commit a batch, then receipt it. While the registry cannot be written it waits, unreceipted: False."""
         fleet = self._workspace.settings.fleet
         taken = Taken()
         try:
@@ -186,21 +214,22 @@ class ControlPlane:
                         self._tell(f"alert {alert.id}: {device_id} drifted in window {report.sequence}")
         except (StorageError, UnreachableError) as error:
             self._trouble("take", f"{error.message}; messages wait")
-            # Reports come again until they are receipted; nobody sends the others twice.
-            later = [
-                message for message in batch[BATCH:] if not message.topic.endswith(f"/{Kind.REPORT.value}")
-            ]
-            self._kept = (batch[:BATCH] + later)[:MAX_KEPT]
             self._watch.forget()  # it has seen windows that were not committed, and will see them again
-            return
-        self._kept = []
+            return False
         self._trouble("take")
+        if self._missed:
+            # Devices spoke meanwhile: nobody is silent for that, and what they retained is heard again.
+            self._missed = False
+            if self._listening_since is not None:
+                self._listening_since = now
+            self._subscribe()
         try:
             for device_id, receipt in taken.receipt_messages():
                 self._publisher.receipt(device_id, receipt)
         except UnreachableError as error:
             # The devices send these reports again, and get their receipts then.
             self._trouble("take", error.message)
+        return True
 
     def _decide(self, now: float) -> None:
         with self._workspace.registry.session() as session:
@@ -211,8 +240,9 @@ class ControlPlane:
                     self._advance(session, rollout, standing, now)
             for line in self._answer.tick(session, now):
                 self._tell(line)
-            self._after_retrains(session, now)
-            for line in self._writer.refresh(session):
+            for line in after_retrains(session, self._workspace, self._answer, now):
+                self._tell(line)
+            for line in self._writer.refresh(session, self._workspace.blobs):
                 self._tell(line)
         self._publish(now)
         self._retrain()
@@ -220,7 +250,7 @@ class ControlPlane:
     def _note_listening(self, session: Session, now: float) -> None:
         if self._noted_at is None:
             away = sit_out(session, now)
-            if away:
+            if away >= TOLD_S:
                 self._tell(f"nobody listened for {away:.0f} s: that counts for no soak")
         if self._noted_at is None or abs(now - self._noted_at) >= NOTE_EVERY_S:
             note_listening(session, now)
@@ -235,9 +265,13 @@ class ControlPlane:
             self._publisher.desired(session, now)
             trouble = self._publisher.trouble  # a blob is missing, altered or too long: the others are out
             self._trouble("publish", trouble and f"not everything can be published: {trouble}")
-            if abs(now - self._swept_at) >= SWEEP_EVERY_S:
+            due = abs(now - self._swept_at) >= SWEEP_EVERY_S
+            if due:
                 self._swept_at = now
                 self._publisher.sweep(session, now)
+            if due or self._more_is_old:
+                days = self._workspace.settings.registry.keep_days
+                self._more_is_old = delete_old(session, days, now) >= MOST
 
     def _advance(self, session: Session, rollout: Rollout, standing: Standing, now: float) -> None:
         """One step of a rollout; one that cannot take it is held, and the others go on."""
@@ -253,15 +287,13 @@ class ControlPlane:
         try:
             with session.begin_nested():
                 moves = advance(session, rollout, outside, now, standing)
-        except (StorageError, UnreachableError):
+        except (StorageError, UnreachableError, OperationalError):
             raise
         except EdgeOpsError as error:
-            self._trouble(subject(rollout), f"rollout {rollout.id}: {error.message}")
-            if ROLLOUT.allows(rollout.state, "hold"):
-                source, rollout.state = rollout.state, ROLLOUT.next(rollout.state, "hold")
-                rollout.reason = error.message
-                detail = {"from": source, "to": rollout.state, "stage": rollout.stage + 1}
-                audit.record(session, now, audit.ENGINE, "hold", subject(rollout), error.message, detail)
+            self._hold(session, rollout, error.message, now)
+            return
+        except Exception as error:  # noqa: BLE001 - told and audited; one rollout must not end the control plane
+            self._hold(session, rollout, f"{type(error).__name__}: {error}", now)
             return
         if mark is not None:
             self._marks[number] = mark
@@ -269,6 +301,14 @@ class ControlPlane:
         for move in moves:
             why = f": {move.reason}" if move.reason else ""
             self._tell(f"rollout {rollout.id}: {move.event}, stage {move.stage + 1}{why}")
+
+    def _hold(self, session: Session, rollout: Rollout, why: str, now: float) -> None:
+        self._trouble(subject(rollout), f"rollout {rollout.id}: {why}")
+        if ROLLOUT.allows(rollout.state, "hold"):
+            source, rollout.state = rollout.state, ROLLOUT.next(rollout.state, "hold")
+            rollout.reason = why
+            detail = {"from": source, "to": rollout.state, "stage": rollout.stage + 1}
+            audit.record(session, now, audit.ENGINE, "hold", subject(rollout), why, detail)
 
     def _retrain(self) -> None:
         """At most one retrain at a time, as a process of its own: TensorFlow never loads into this one."""
@@ -321,37 +361,6 @@ class ControlPlane:
                     self._tell(f"retrain {row.id}: {event}: its worker ended without an outcome")
         except UsageError:
             return  # somebody holds the lock: it is being trained right now, by hand or by an earlier worker
-
-    def _after_retrains(self, session: Session, now: float) -> None:
-        """A better version is rolled out to those who had the old one; then the alert is closed.
-
-        So it is when that version was taken back: who drifts still shall be able to say so again.
-        """
-        for retrain in session.exec(select(Retrain).where(Retrain.state == "REGISTERED")).all():
-            version = session.get_one(ModelVersion, retrain.model_version_id)
-            settings = self._workspace.settings
-            alert = session.get_one(Alert, retrain.alert_id)
-            if settings.retrain.automatic:
-                plan = plan_of(self._workspace, to=selection_of(session, alert.model_version_id))
-                rollout = start_rollout(session, version, plan, f"retrain {retrain.id}", now)
-                retrain.state = RETRAIN.next(retrain.state, "rollout_started")
-                alert.state = "answered"
-                self._answer.stop_capture(session, alert)
-                self._tell(
-                    f"rollout {rollout.id}: {version.model}@{version.version} started by retrain {retrain.id}"
-                )
-        for alert in session.exec(select(Alert).where(Alert.state == "answered")).all():
-            if self._answered(session, alert):
-                alert.state, alert.closed_at = "closed", now
-
-    @staticmethod
-    def _answered(session: Session, alert: Alert) -> bool:
-        query = (
-            select(Rollout)
-            .join(Retrain, Retrain.model_version_id == Rollout.model_version_id)  # type: ignore[arg-type]
-            .where(Retrain.alert_id == alert.id, col(Rollout.state).in_(ENDED))
-        )
-        return session.exec(query).first() is not None
 
 
 def serve(plane: ControlPlane, stop: Callable[[], bool]) -> None:

@@ -75,12 +75,15 @@ class RolloutSettings:
 
     ``stages`` as ``--stages`` takes them, ``gates`` as ``--gate`` does; ``max_failed_share`` is the limit of the gate
     ``install``. Times are in seconds; 0 bounds nothing. Chunks that no desired state needs any more stay on the broker
-    for ``chunk_grace_s``; ``sources`` are HTTPS addresses below which a blob is found by its digest.
+    for ``chunk_grace_s``. Without ``--soak`` a stage is watched for ``soak_s``, and at least for ``soak_windows``
+    report intervals: gates judge by reports, and none comes within seconds. ``sources`` are HTTPS addresses below
+    which a blob is found by its digest.
     """
 
     stages: tuple[str, ...] = ("10%", "50%", "100%")
     gates: tuple[str, ...] = ()
     soak_s: float = 0.0
+    soak_windows: int = 5
     patience_s: float = 600.0
     spread_s: float = 0.0
     shadow_inferences: int = 0
@@ -94,6 +97,13 @@ class RolloutSettings:
 
 
 @dataclass(frozen=True)
+class RegistrySettings:
+    """How many days the registry keeps what devices said; 0 keeps all. What is still needed stays in any case."""
+
+    keep_days: int = 30
+
+
+@dataclass(frozen=True)
 class Settings:
     """Everything that ``edgeops.toml`` can say."""
 
@@ -104,6 +114,7 @@ class Settings:
     drift: DriftSettings = field(default_factory=DriftSettings)
     retrain: RetrainSettings = field(default_factory=RetrainSettings)
     rollout: RolloutSettings = field(default_factory=RolloutSettings)
+    registry: RegistrySettings = field(default_factory=RegistrySettings)
 
 
 def check_sources(addresses: Sequence[str]) -> None:
@@ -139,6 +150,7 @@ _SECTIONS = {
     "drift": DriftSettings,
     "retrain": RetrainSettings,
     "rollout": RolloutSettings,
+    "registry": RegistrySettings,
 }
 
 

@@ -80,7 +80,7 @@ ROLLOUT = Lifecycle(
         ("SOAKING", "completed"): "COMPLETED",
         ("NEEDS_APPROVAL", "approve"): "RUNNING",
         # A device that joins the selection, or lost its model, is served without opening the rollout again.
-        **{(state, "hold"): "HELD" for state in _ROLLOUT_ADVANCING},
+        **{(state, "hold"): "HELD" for state in (*_ROLLOUT_ADVANCING, "COMPLETED")},
         **{(state, "roll_stage_back"): "HELD" for state in _ROLLOUT_ADVANCING},
         **{(state, "pause"): "PAUSED" for state in _ROLLOUT_ADVANCING},
         **{(state, "resume"): "RUNNING" for state in _ROLLOUT_WAITING},
@@ -110,7 +110,8 @@ DEPLOYMENT = Lifecycle(
         ("reverting", "restored"): "reverted",
         ("reverting", "failed"): "stuck",
         ("stuck", "restored"): "reverted",
-        ("reverted", "retry"): "waiting",
+        # A stage that was rolled back is offered again when a person resumes.
+        **{(state, "retry"): "waiting" for state in ("reverting", "reverted", "stuck")},
         **{
             (state, "left"): "left"
             for state in (

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from sqlmodel import Session
 
-from edgeops.fleet.rollouts import active
+from edgeops.fleet.active_rollouts import active
 from edgeops.registry.counts import fact, state_fact
 
 LISTENED = "listened"
 NOTE_EVERY_S = 10.0
-SMALLEST_S = 3 * NOTE_EVERY_S
+TOLD_S = 3 * NOTE_EVERY_S
+"""What is less is a restart, or a broker that comes and goes: not worth a line."""
 
 
 def note_listening(session: Session, now: float) -> None:
@@ -22,13 +23,17 @@ def note_listening(session: Session, now: float) -> None:
 
 
 def sit_out(session: Session, now: float) -> float:
-    """Move the soaks that are under way by the seconds in which nobody listened, and return those; 0 for few."""
+    """Let the soaks that are under way go on from where they were when the fleet was last listened to.
+
+    Returns for how many seconds nobody listened; what was not noted any more counts as not listened to. A soak that
+    began after the last note begins anew.
+    """
     listened = fact(session, LISTENED).get("at")
-    if listened is None or (away := now - float(listened)) < SMALLEST_S:
+    if listened is None or (away := now - float(listened)) <= 0:
         return 0.0
     for rollout in active(session):
-        if rollout.state == "SOAKING" and rollout.stage_since <= listened:
-            rollout.stage_since += away
+        if rollout.state == "SOAKING":
+            rollout.stage_since = now - max(0.0, float(listened) - rollout.stage_since)
             session.add(rollout)
     return away
 

@@ -139,8 +139,12 @@ class BrokerMemory:
         return self._believed
 
     def begin_anew(self, session: Session) -> None:
-        """Everything that the broker lost is noted as not published; numbers that it may still get say nothing."""
+        """Everything that the broker lost is noted as not published; numbers that it may still get say nothing.
+
+        The session is committed before that is believed: what could not be noted is lost still.
+        """
         self.acknowledge(session, self.begin(session))
+        session.commit()
         self._believed = Memory.INTACT
 
     def begin(self, session: Session) -> int:

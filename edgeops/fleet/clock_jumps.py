@@ -10,7 +10,8 @@ from collections.abc import Callable
 
 from sqlmodel import Session, col, select
 
-from edgeops.fleet.rollouts import active, deployments_of
+from edgeops.fleet.active_rollouts import active
+from edgeops.fleet.rollouts import deployments_of
 from edgeops.registry.tables import BlobPublication, Device
 
 SMALLEST_S = 30.0

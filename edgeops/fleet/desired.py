@@ -8,10 +8,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlmodel import Session, col, func, select
 
 from edgeops.core.codec import decode, dump, encode, to_item
-from edgeops.core.errors import DoesNotFit, EdgeOpsError
+from edgeops.core.errors import DoesNotFit, EdgeOpsError, NotFoundError, TrustError
 from edgeops.core.messages import CapturePolicy, Desired, DesiredModel, ReportPolicy, Transfer
 from edgeops.core.signing import sign, unverified_payload
 from edgeops.fleet.transfers import Ways, as_plain, from_plain
+from edgeops.registry.blobs import BlobStore
 from edgeops.registry.tables import DesiredState, DeviceModel
 
 LAST_GENERATION = 2**32 - 2**16  # a device that claims to have seen more than this is not believed
@@ -90,11 +91,13 @@ class DesiredWriter:
         session.flush()
         return row.generation
 
-    def refresh(self, session: Session) -> list[str]:
+    def refresh(self, session: Session, blobs: BlobStore | None = None) -> list[str]:
         """Sign anew what a device would not take, or what was signed under other report policies or broker limits.
 
         A device ignores a generation that is not above its last: where the registry was restored from a copy,
-        devices are ahead of it. Returns a line for each desired state that could not be renewed, with the reason.
+        devices are ahead of it. What is not published yet loses the patches that ``blobs`` does not have any more:
+        they would keep it from being published, and the device can do without. Returns a line for each desired state
+        that could not be renewed, with the reason.
         """
         ahead = (
             select(DesiredState, func.max(DeviceModel.generation))
@@ -104,6 +107,8 @@ class DesiredWriter:
         )
         for row, seen in session.exec(ahead).all():
             self._renew(row, dict(row.models), seen + 1)
+        if blobs is not None:
+            self._drop_lost_patches(session, blobs)
         troubles: list[str] = []
         if not self._refreshed:
             for row in session.exec(select(DesiredState)).all():
@@ -113,6 +118,20 @@ class DesiredWriter:
                     troubles.append(f"desired state of {row.device_id}: {error.message}")
             self._refreshed = True
         return troubles
+
+    def _drop_lost_patches(self, session: Session, blobs: BlobStore) -> None:
+        known: dict[str, bool] = {}
+        for row in session.exec(select(DesiredState).where(col(DesiredState.published).is_(False))).all():
+            models = {
+                name: _with_transfers(wanted, [t for t in _transfers(wanted) if _is_there(t, blobs, known)])
+                for name, wanted in row.models.items()
+            }
+            if models == row.models:
+                continue
+            try:
+                self._renew(row, models, row.generation + 1)
+            except DoesNotFit:
+                continue  # nor does what it has: who publishes tells
 
     def _refresh(self, session: Session, row: DesiredState) -> None:
         models = {name: dict(wanted) for name, wanted in row.models.items()}
@@ -193,7 +212,31 @@ class DesiredWriter:
         )
 
 
-def _without_patches(wanted: dict[str, Any]) -> dict[str, Any]:
-    kept = [stored for stored in wanted.get("transfers", []) if not stored["base"]]
+def _transfers(wanted: dict[str, Any]) -> list[dict[str, Any]]:
+    return list(wanted.get("transfers", []))
+
+
+def _with_transfers(wanted: dict[str, Any], kept: list[dict[str, Any]]) -> dict[str, Any]:
     rest = {key: value for key, value in wanted.items() if key != "transfers"}
     return {**rest, "transfers": kept} if kept else rest
+
+
+def _without_patches(wanted: dict[str, Any]) -> dict[str, Any]:
+    return _with_transfers(wanted, [stored for stored in _transfers(wanted) if not stored["base"]])
+
+
+def _is_there(stored: dict[str, Any], blobs: BlobStore, known: dict[str, bool]) -> bool:
+    """Whether a transfer is no patch, or one that can be published; ``known`` keeps what was looked for."""
+    parts = [part for part in (stored["sha256"], stored["chunk_list"]) if part and stored["base"]]
+    for part in parts:
+        if part not in known:
+            known[part] = _readable(blobs, part)
+    return all(known[part] for part in parts)
+
+
+def _readable(blobs: BlobStore, sha256: str) -> bool:
+    try:
+        blobs.get(sha256)
+    except (NotFoundError, TrustError):
+        return False
+    return True

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from edgeops.fleet.rollout.engine import Heard
 from edgeops.registry.tables import Deployment, Device, DeviceModel, ModelVersion
 
+FAILURES_IN_A_ROW = 3
+"""A device tries again by itself, a few seconds later; from so many failures on it puts the version aside."""
 FAILED_WORDS = {"REJECTED": "rejected", "FAILED": "failed", "ROLLED_BACK": "rolled back"}
 
 
@@ -61,6 +63,28 @@ def quiet(
     return frozenset(silent), frozenset(stopped)
 
 
+def away(
+    devices: Iterable[Device],
+    rows: Mapping[str, Deployment],
+    patience_s: float,
+    now: float,
+    listening_since: float = 0.0,
+) -> frozenset[str]:
+    """Devices from which nothing came for so long before they were, or would now be, offered anything.
+
+    They have not fallen silent over the version. Before this side has listened for so long, nobody is known to be.
+    """
+    if listening_since > now - patience_s:
+        return frozenset()
+    found = set()
+    for device in devices:
+        row = rows.get(device.id)
+        offered_at = row.offered_at if row is not None and row.offered_at is not None else now
+        if (device.last_seen_at or 0.0) < offered_at - patience_s:
+            found.add(device.id)
+    return frozenset(found)
+
+
 def has_control(
     devices: Iterable[Device],
     said: Mapping[str, DeviceModel],
@@ -91,7 +115,7 @@ def _taken(
         return None
     if deployment.state == "confirmed":  # whatever became of it since, that it says next
         return Heard(row.device_id, "lost")
-    if row.lifecycle in FAILED_WORDS:
+    if row.lifecycle in FAILED_WORDS and (row.lifecycle != "FAILED" or row.attempts >= FAILURES_IN_A_ROW):
         words = FAILED_WORDS[row.lifecycle]
         return Heard(row.device_id, "failed", f"{words}: {row.reason}" if row.reason else words)
     return Heard(row.device_id, "tries_again")

@@ -156,6 +156,7 @@ def _shadow(model: ModelState, before: dict[str, Any]) -> dict[str, Any]:
     of = model.candidate or model.confirmed
     return {
         "manifest": of.hex() if of else None,
+        "generation": model.generation,
         "inferences": counts.inferences,
         "disagreements": counts.disagreements,
         "errors": counts.errors,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlmodel import Session
@@ -34,10 +35,19 @@ from edgeops.registry.tables import Deployment, GateEvidence, ModelVersion, Roll
 
 SLOW_SHARE = 0.05
 """By definition of a 95th percentile, so many inferences may be slower than it."""
+MIN_LATE = 5
 SHADOW_SHARES = 10
 """A device tells of its shadow run after each such share of it."""
 CURSORS = {"errors": "window", "confidence": "window", "latency": "window", "accuracy": "label"}
 """What a gate reads on from, and stores with its evidence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """The gates that refuse, and those that lean against the version without being sure, in words."""
+
+    refusals: tuple[Refusal, ...] = ()
+    undecided: tuple[str, ...] = ()
 
 
 def judge(
@@ -50,8 +60,8 @@ def judge(
     now: float,
     *,
     has_control: bool,
-) -> tuple[Refusal, ...]:
-    """Judge every gate of the plan, store what it saw, and return those that refuse.
+) -> Judgement:
+    """Judge every gate of the plan, and store what it saw.
 
     ``stopped``: devices that answered and then fell silent. ``has_control``: whether devices are left that run an
     older version and may tell of it.
@@ -63,27 +73,64 @@ def judge(
         for row in reading:
             row.cursor = {CURSORS[row.gate]: begin[CURSORS[row.gate]], **row.cursor}
     seen = _windows(session, rollout, version, rows, stored)
-    refusals = []
+    refusals, undecided = [], []
     for rule in plan.gates:
         row = stored[rule.name]
+        leans = False
         match rule.name:
             case "install" | "rollbacks" | "silence":
                 refuses, words = _share(rule, rows, stopped, rollout.judged_since)
             case "errors" | "confidence":
                 observations = [o for w in seen if (o := _of_window(w, rule.name)) is not None]
-                refuses, words = _compare(rule, row, observations, has_control)
+                refuses, leans, words = _compare(rule, row, observations, has_control)
             case "accuracy":
                 observations = _of_labels(session, rollout, version, rows, row)
-                refuses, words = _compare(rule, row, observations, has_control)
+                refuses, leans, words = _compare(rule, row, observations, has_control)
             case "latency":
-                refuses, words = _latency(rule, row, seen)
+                refuses, leans, words = _latency(rule, row, seen)
             case _:
                 counts = shadow_counts(session, version, rows)
-                refuses, words = _shadow(rule, row, counts, max(1, plan.shadow_inferences // SHADOW_SHARES))
-        row.verdict, row.words, row.judged_at = _verdict(rule, row, refuses), words, now
+                share = max(1, plan.shadow_inferences // SHADOW_SHARES)
+                refuses, leans, words = _shadow(rule, row, counts, share)
+        row.verdict, row.words, row.judged_at = _verdict(rule, row, refuses, leans), words, now
         session.add(row)
         if refuses:
             refusals.append(Refusal(rule.name, rule.answer, words))
+        elif leans:
+            undecided.append(f"{rule.name}: {words}")
+    return Judgement(tuple(refusals), tuple(undecided))
+
+
+def unjudged(session: Session, rollout: Rollout, plan: Plan, rows: Mapping[str, Deployment]) -> str | None:
+    """That no gate on quality could judge, where devices had a version to compare with; None where one did."""
+    rules = [rule for rule in plan.gates if GATES[rule.name].method != "share"]
+    judged = any(_stored(session, rollout, rule).verdict == "passes" for rule in rules)
+    if judged or not rules or all(row.before is None for row in rows.values()):
+        return None
+    return "no gate on quality had enough evidence while its stages soaked"
+
+
+def judge_late(
+    session: Session, rollout: Rollout, plan: Plan, rows: Mapping[str, Deployment], now: float
+) -> tuple[Refusal, ...]:
+    """What devices that took the version after the rollout had completed did with it; refusals hold the rest back.
+
+    A single bad device among those that come one by one in the course of months is no verdict.
+    """
+    since = rollout.finished_at if rollout.finished_at is not None else now
+    late = {device_id: row for device_id, row in rows.items() if row.since > since and row.state in TAKEN}
+    refusals = []
+    for rule in plan.gates:
+        if rule.name not in ("install", "rollbacks"):
+            continue
+        refuses, words = _share(
+            replace(rule, evidence=max(rule.evidence, MIN_LATE)), late, frozenset(), rollout.judged_since
+        )
+        if refuses:
+            row = _stored(session, rollout, rule)
+            row.verdict, row.words, row.judged_at = "refuses", f"after completion: {words}", now
+            session.add(row)
+            refusals.append(Refusal(rule.name, "hold", row.words))
     return tuple(refusals)
 
 
@@ -102,10 +149,12 @@ def forget(session: Session, rollout: Rollout, version: ModelVersion, rows: Mapp
         session.add(row)
 
 
-def _verdict(rule: GateRule, row: GateEvidence, refuses: bool) -> str:
-    """``refuses``, ``passes``, or ``too early`` while there is less evidence than the rule asks for."""
-    if refuses:
-        return "refuses"
+def _verdict(rule: GateRule, row: GateEvidence, refuses: bool, leans: bool) -> str:
+    """``refuses``, ``undecided`` while it leans to that, ``passes``, or ``too early`` while there is less evidence than
+    the rule asks for.
+    """
+    if refuses or leans:
+        return "refuses" if refuses else "undecided"
     seen = row.evidence.get("worse") or row.evidence.get("single") or {}
     return (
         "too early"
@@ -186,19 +235,19 @@ def _share(
         ]
     refuses = len(offered) >= rule.evidence and len(bad) > rule.limit * len(offered)
     first = min(bad, key=lambda d: (d.since, d.device_id), default=None)
-    example = f"; {first.device_id}: {first.reason or 'no answer'}" if first else ""
+    example = f"; {first.device_id}: {first.reason or 'nothing more was heard of it'}" if first else ""
     return refuses, share_words(rule, len(bad), len(offered), example)
 
 
 def _compare(
     rule: GateRule, row: GateEvidence, observations: list[Observation], has_control: bool
-) -> tuple[bool, str]:
+) -> tuple[bool, bool, str]:
     evidence: Evidence = evidence_from_dict(row.evidence).take(rule, observations, has_control)
     row.evidence = evidence.to_dict()
-    return evidence.refuses(rule), compare_words(rule, evidence)
+    return evidence.refuses(rule), evidence.leans(rule), compare_words(rule, evidence)
 
 
-def _latency(rule: GateRule, row: GateEvidence, seen: list[SeenWindow]) -> tuple[bool, str]:
+def _latency(rule: GateRule, row: GateEvidence, seen: list[SeenWindow]) -> tuple[bool, bool, str]:
     """Treated windows against a 95th percentile: too many inferences beyond it are too slow."""
     empty = [0] * LATENCY_BINS
     kept: dict[str, Any] = row.evidence or {"control": empty, "control_before": empty, "treated": empty}
@@ -220,7 +269,7 @@ def _latency(rule: GateRule, row: GateEvidence, seen: list[SeenWindow]) -> tuple
             state = state.take(slower, SLOW_SHARE)
     row.evidence = {"control": control, "control_before": past, "treated": treated, "single": state.to_dict()}
     words = single_words(rule, state, latency_p95(treated), latency_p95(control))
-    return state.refuses(rule.evidence), words
+    return state.refuses(rule.evidence), state.leans(rule.evidence), words
 
 
 def _added(a: Sequence[int], b: Sequence[int]) -> list[int]:
@@ -228,26 +277,27 @@ def _added(a: Sequence[int], b: Sequence[int]) -> list[int]:
 
 
 def _shadow(
-    rule: GateRule, row: GateEvidence, counts: Mapping[str, tuple[int, int]], share: int
-) -> tuple[bool, str]:
+    rule: GateRule, row: GateEvidence, counts: Mapping[str, tuple[int, int, int]], share: int
+) -> tuple[bool, bool, str]:
     """A figure for each ``share`` inputs: also a whole run of which nothing was heard in between is that many."""
     taken: dict[str, list[int]] = dict(row.cursor.get("shadow", {}))
     state: Single = single_from_dict(row.evidence.get("single", {}))
-    for device_id, (inferences, disagreements) in sorted(counts.items()):
-        before, before_bad = taken.get(device_id, [0, 0])
-        if inferences < before:  # it began anew
+    for device_id, (inferences, disagreements, generation) in sorted(counts.items()):
+        before, before_bad, of = taken.get(device_id, [0, 0, 0])
+        if inferences < before or generation != of:  # it began anew
             before, before_bad = 0, 0
         if inferences == before:
             continue
-        taken[device_id] = [inferences, disagreements]
+        taken[device_id] = [inferences, disagreements, generation]
         draw = random.Random(f"{row.rollout_id} {device_id} {inferences}")
         for value in _shares(inferences - before, disagreements - before_bad, share, draw):
             state = state.take(value, rule.limit)
     row.cursor = {**row.cursor, "shadow": taken}
     row.evidence = {"single": state.to_dict()}
-    total = sum(inferences for inferences, _ in counts.values())
-    disagreed = sum(bad for _, bad in counts.values()) / total if total else math.nan
-    return state.refuses(rule.evidence), single_words(rule, state, disagreed if total else None, None)
+    total = sum(inferences for inferences, _, _ in counts.values())
+    disagreed = sum(bad for _, bad, _ in counts.values()) / total if total else math.nan
+    words = single_words(rule, state, disagreed if total else None, None)
+    return state.refuses(rule.evidence), state.leans(rule.evidence), words
 
 
 def _shares(inputs: int, bad: int, share: int, draw: random.Random) -> list[float]:

@@ -44,20 +44,26 @@ class Claims:
 
 
 def newer_claims(session: Session, rollout: Rollout, model: str) -> Claims:
-    """What newer rollouts have taken from this one; of one that was aborted, the devices that keep its version."""
+    """What newer rollouts have taken from this one; of one that was aborted, or superseded by one that is over, the
+    devices that keep its version.
+    """
     query = (
         select(Rollout)
         .join(ModelVersion, col(Rollout.model_version_id) == col(ModelVersion.id))
         .where(ModelVersion.model == model, col(Rollout.id) > rollout.id)
     )
     newer = session.exec(query).all()
-    aborted = [other.id for other in newer if other.state == "ABORTED"]
+    ended = [other.id for other in newer if other.state in ("ABORTED", "SUPERSEDED")]
+    # What a superseded one said of its devices last stands still; a newer rollout may have made them leave it.
     kept = select(Deployment.device_id).where(
-        col(Deployment.rollout_id).in_(aborted), Deployment.state == "confirmed"
+        col(Deployment.rollout_id).in_(ended),
+        col(Deployment.confirmed_at).is_not(None),
+        col(Deployment.state).in_(("confirmed", "left")),
+        Deployment.reverted_generation <= Deployment.generation,
     )
     return Claims(
         tuple(parse_selector(other.plan.get("to", "")) for other in newer if other.state in CLAIMING),
-        frozenset(session.exec(kept)) if aborted else frozenset(),
+        frozenset(session.exec(kept)) if ended else frozenset(),
     )
 
 

@@ -80,6 +80,8 @@ def new_windows(
         treated = window.manifest == version.manifest_sha256
         if treated != (deployment.offered_at is not None):
             continue  # on its way from one to the other: evidence of neither
+        if treated and not 0 < deployment.generation <= window.generation:
+            continue  # it was queued since an earlier rollout of the same version
         figures = figures_of(decode(Report, window.counters))
         if figures is not None:
             before = baseline(session, rollout, version, deployment)
@@ -152,15 +154,18 @@ def new_labels(
 
 def shadow_counts(
     session: Session, version: ModelVersion, rows: Mapping[str, Deployment]
-) -> dict[str, tuple[int, int]]:
-    """Per device (inferences, disagreements) of the version beside the model that it is to replace."""
+) -> dict[str, tuple[int, int, int]]:
+    """Per device (inferences, disagreements, generation) of the version beside the model that it is to replace, since
+    this rollout offered it.
+    """
     query = select(DeviceModel).where(
         DeviceModel.model == version.model, col(DeviceModel.device_id).in_(list(rows))
     )
     return {
-        row.device_id: (row.shadow["inferences"], row.shadow["disagreements"])
+        row.device_id: (row.shadow["inferences"], row.shadow["disagreements"], row.shadow["generation"])
         for row in session.exec(query)
         if row.shadow.get("manifest") == version.manifest_sha256
+        and 0 < rows[row.device_id].generation <= row.shadow.get("generation", 0)
     }
 
 

@@ -43,20 +43,32 @@ def patch_between(session: Session, blobs: BlobStore, base: str, target: str, no
     Its ``sha256`` is None where no patch is worth its bytes. None when the store does not hold both, which may change.
     """
     row = session.get(Patch, (base, target))
-    if row is not None:
+    if row is not None and (row.sha256 is None or _stands(blobs, row.sha256)):
         return row
     try:
         old, new = blobs.get(base), blobs.get(target)
     except (NotFoundError, TrustError):
         return None
-    row = Patch(base=base, target=target, target_bytes=len(new), created_at=now)
+    row = row or Patch(base=base, target=target, target_bytes=len(new), created_at=now)
+    row.sha256 = None
     if max(len(old), len(new)) <= LONGEST_BYTES and base != target:
         patch = make_patch(CODEC, old, new)
         if len(patch) < WORTH * len(new):
-            row.sha256, row.codec, row.bytes = blobs.put(patch), CODEC, len(patch)
+            row.codec, row.bytes = CODEC, len(patch)
+            digest = blobs.put(patch)  # which leaves one that was altered as it is
+            row.sha256 = digest if _stands(blobs, digest) else None
     session.add(row)
     session.flush()
     return row
+
+
+def _stands(blobs: BlobStore, sha256: str) -> bool:
+    """Whether the store has the patch, unaltered; one that it lost is made anew."""
+    try:
+        blobs.get(sha256)
+    except (NotFoundError, TrustError):
+        return False
+    return True
 
 
 def patch_ref(blobs: BlobStore, row: Patch, chunk_bytes: int) -> BlobRef:

@@ -88,8 +88,9 @@ class Publisher:
 
         Only what is committed may be published: a generation that a device has seen must never be used again, so the
         session must not have changed desired states itself; it is committed before the first byte of a new blob goes
-        out. A version whose blobs are missing, altered or too long
-        for the broker holds nobody else up; ``trouble`` then says what is wrong. Raises ``BrokerUnreachable``.
+        out, before the number of a batch does, and when the broker lost its memory. A version whose blobs are missing,
+        altered or too long for the broker holds nobody else up; ``trouble`` then says what is wrong. Raises
+        ``BrokerUnreachable``.
         """
         memory = self._memory.judge(session, now)
         if memory is Memory.UNKNOWN:
@@ -123,9 +124,9 @@ class Publisher:
     def sweep(self, session: Session, now: float) -> int:
         """Clear the chunks that no desired state has needed for the grace period; how many blobs are being cleared.
 
-        A blob is first noted, in the caller's transaction, as no longer standing, and taken off the broker by a later
-        call: a process that is killed in between never leaves a note that says more than the broker has. To be called
-        every minute or so.
+        A blob is first noted as no longer standing, and taken off the broker by a later call, in another transaction:
+        a process that is killed in between never leaves a note that says more than the broker has. What is taken off
+        is committed with the number of its batch. To be called every minute or so.
         """
         if self._memory.judge(session, now) is not Memory.INTACT:
             return 0
@@ -167,6 +168,7 @@ class Publisher:
     def _end(self, session: Session, batch: _Batch) -> None:
         if batch:
             batch.number = self._memory.begin(session)
+            session.commit()  # the broker must not tell a number that the registry does not know: it would seem lost
             self._batches.append(batch)
             self._uncounted += self._memory.end(session, batch.number)
 

@@ -9,23 +9,36 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from sqlmodel import Session, col, select
+from sqlmodel import Session, select
 
-from edgeops.core.errors import CheckFailed, NotFoundError, UsageError
-from edgeops.core.lifecycle import ROLLOUT
+from edgeops.core.errors import (
+    CheckFailed,
+    EdgeOpsError,
+    NotFoundError,
+    StorageError,
+    UnreachableError,
+    UsageError,
+)
+from edgeops.core.lifecycle import DEPLOYMENT, ROLLOUT
 from edgeops.core.manifest import Manifest
 from edgeops.fleet import audit
-from edgeops.fleet.hearing import has_control, heard, quiet
-from edgeops.fleet.judging import forget, judge
-from edgeops.fleet.membership import Claims, attributes_of, members, newer_claims, select_devices
+from edgeops.fleet.active_rollouts import active
+from edgeops.fleet.earlier_versions import offered_before, ran_before
+from edgeops.fleet.hearing import away, has_control, heard, quiet
+from edgeops.fleet.judging import Judgement, forget, judge, judge_late, unjudged
+from edgeops.fleet.membership import (
+    Claims,
+    attributes_of,
+    members,
+    newer_claims,
+    select_devices,
+)
 from edgeops.fleet.rollout import engine
-from edgeops.fleet.rollout.engine import Action, Command, Facts, Moved, Offer, Refusal, Revert, RolloutState
+from edgeops.fleet.rollout.engine import Action, Command, Facts, Moved, Offer, Revert, RolloutState
 from edgeops.fleet.rollout.pace import Credit
 from edgeops.fleet.rollout.plan import Plan, plan_from_dict
 from edgeops.fleet.standing import Standing
-from edgeops.registry.tables import Deployment, DesiredState, Device, DeviceModel, ModelVersion, Rollout
-
-UNFINISHED = ("RUNNING", "SOAKING", "NEEDS_APPROVAL", "HELD", "PAUSED", "ROLLING_BACK")
+from edgeops.registry.tables import Deployment, Device, ModelVersion, Rollout
 
 
 @dataclass(frozen=True)
@@ -85,20 +98,6 @@ def subject(rollout: Rollout) -> str:
     return f"rollout {rollout.id}"
 
 
-def active(session: Session) -> list[Rollout]:
-    """Rollouts that a step may do something for, oldest first: the unfinished, the completed that still stand, and
-    those that are over while devices are still on their way back.
-    """
-    returning = select(Deployment.rollout_id).where(Deployment.state == "reverting")
-    over = col(Rollout.state).in_(("ABORTED", "ROLLED_BACK")) & col(Rollout.id).in_(returning)
-    query = (
-        select(Rollout)
-        .where(col(Rollout.state).in_((*UNFINISHED, "COMPLETED")) | over)
-        .order_by(col(Rollout.id))
-    )
-    return list(session.exec(query))
-
-
 def advance(
     session: Session, rollout: Rollout, outside: Outside, now: float, standing: Standing | None = None
 ) -> list[Moved]:
@@ -118,7 +117,10 @@ def advance(
     )
     if rollout.state == "ROLLING_BACK":
         selected |= _not_let_go(standing.devices, rows, claims, wanted, version)
-    if not selected and claims and ROLLOUT.allows(rollout.state, "superseded"):
+    taken_over = [
+        d for d in standing.devices if plan.selector.selects(a := attributes_of(d)) and claims.has(a)
+    ]
+    if not selected and taken_over and ROLLOUT.allows(rollout.state, "superseded"):
         _end(session, rollout, "superseded", "newer rollouts serve all of its devices", now)
         return []
     patience = max(plan.patience_s, 3 * outside.report_interval_s)
@@ -126,13 +128,20 @@ def advance(
         standing.devices, rows, patience, now, outside.listening_since, rollout.judged_since
     )
     models = standing.said(version.model)
-    refusals: tuple[Refusal, ...] = ()
-    if rollout.state in engine.ADVANCING:
+    judgement = Judgement()
+    if rollout.state == "COMPLETED":
+        judgement = Judgement(judge_late(session, rollout, plan, rows, now))
+    elif rollout.state in engine.JUDGED:
         since = now - patience
-        left = outside.listening_since > since or has_control(standing.devices, models, version, rows, since)
-        refusals = judge(session, rollout, version, plan, rows, stopped, now, has_control=left)
+        # Who was not listened to for long enough may still tell of the older version, if there is anybody.
+        heard_since = since if outside.listening_since <= since else 0.0
+        left = has_control(standing.devices, models, version, rows, heard_since)
+        judgement = judge(session, rollout, version, plan, rows, stopped, now, has_control=left)
     said = heard(models, wanted, version, rows)
-    facts = Facts(selected, said, silent, refusals, version.artifact_bytes)
+    gone = away(standing.devices, rows, patience, now, outside.listening_since)
+    facts = Facts(
+        selected, said, silent, gone, judgement.refusals, judgement.undecided, version.artifact_bytes
+    )
     after, actions = engine.step(state, facts, now)
     return _carry_out(session, rollout, version, rows, after, actions, outside, now)
 
@@ -220,6 +229,7 @@ def load(rollout: Rollout, rows: Mapping[str, Deployment]) -> RolloutState:
                 row.since,
                 row.offered_at,
                 row.offered_at is not None and row.before is None,
+                row.state == "failed" and row.since <= rollout.judged_since,
             )
             for row in rows.values()
         },
@@ -243,22 +253,21 @@ def _carry_out(
             case Offer(device_id):
                 row = rows[device_id]
                 if row.before is None:
-                    row.before = _ran_before(session, device_id, version)
-                manifest = version.manifest_sha256
-                again = row.generation > 0 or _failed_before(session, rollout, device_id)
-                row.generation = outside.desire(device_id, version.model, manifest, after.plan, again)
+                    row.before = ran_before(session, device_id, version)
+                again = row.generation > 0 or offered_before(session, rollout, device_id)
+                wish = (device_id, version.model, version.manifest_sha256, after.plan, again)
+                row.generation = _desired_or_failed(row, outside, wish, now) or row.generation
             case Revert(device_id):
                 row = rows[device_id]
-                row.reverted_generation = outside.desire(
-                    device_id,
-                    version.model,
-                    row.before,
-                    replace(after.plan, shadow_inferences=0),
-                    False,
-                )
+                plain = replace(after.plan, shadow_inferences=0)
+                wish = (device_id, version.model, row.before, plain, False)
+                generation = _desired_or_failed(row, outside, wish, now)
+                row.reverted_generation = generation or row.reverted_generation
             case Moved():
                 moves.append(action)
-                if action.event != "all_reverted":  # why it was taken back stays the reason
+                if action.event == "completed":
+                    rollout.reason = unjudged(session, rollout, after.plan, rows)
+                elif action.event != "all_reverted":  # why it was taken back stays the reason
                     rollout.reason = action.reason
                 audit.record(
                     session,
@@ -274,6 +283,22 @@ def _carry_out(
     elif moves:
         rollout.finished_at = None
     return moves
+
+
+def _desired_or_failed(
+    row: Deployment, outside: Outside, wish: tuple[str, str, str | None, Plan, bool], now: float
+) -> int | None:
+    """The generation that says what is wanted; None where it cannot be said to this device, which is then failed or
+    stuck with the reason. The others are served all the same.
+    """
+    try:
+        return outside.desire(*wish)
+    except (StorageError, UnreachableError):
+        raise
+    except EdgeOpsError as error:
+        row.state, row.reason = DEPLOYMENT.next(row.state, "failed"), error.message
+        row.since = row.decided_at = now
+        return None
 
 
 def ends(lifecycle: str) -> bool:
@@ -320,49 +345,6 @@ def _not_let_go(
         and (row.state == "reverting" or wanted.get(device.id) == version.manifest_sha256)
         and not claims.has(attributes_of(device))
     }
-
-
-def _ran_before(session: Session, device_id: str, version: ModelVersion) -> str | None:
-    """What the device goes back to: what it confirmed before this version, else what was desired of it.
-
-    Of one that an earlier rollout was taking back, what it was on its way to.
-    """
-    said = session.get(DeviceModel, (device_id, version.model))
-    row = session.get(DesiredState, device_id)
-    wanted = row.models.get(version.model, {}).get("manifest") if row else None
-    candidates = [said.confirmed if said else None, wanted]
-    if wanted is not None and _was_taken_back(session, device_id, version, candidates[0]):
-        candidates.reverse()
-    return next((m for m in candidates if m is not None and m != version.manifest_sha256), None)
-
-
-def _was_taken_back(session: Session, device_id: str, version: ModelVersion, manifest: str | None) -> bool:
-    """Whether this device was last told to leave the version of ``manifest`` by a rollback."""
-    query = (
-        select(Deployment.reverted_generation, Deployment.generation)
-        .join(Rollout, col(Rollout.id) == col(Deployment.rollout_id))
-        .join(ModelVersion, col(ModelVersion.id) == col(Rollout.model_version_id))
-        .where(
-            Deployment.device_id == device_id,
-            ModelVersion.model == version.model,
-            ModelVersion.manifest_sha256 == manifest,
-        )
-    )
-    return any(reverted > generation for reverted, generation in session.exec(query))
-
-
-def _failed_before(session: Session, rollout: Rollout, device_id: str) -> bool:
-    """Whether an earlier rollout offered the device this version: it may have refused it, and shall try once more."""
-    query = (
-        select(Deployment.rollout_id)
-        .join(Rollout, col(Rollout.id) == col(Deployment.rollout_id))
-        .where(
-            Deployment.device_id == device_id,
-            Rollout.model_version_id == rollout.model_version_id,
-            col(Rollout.id) < rollout.id,
-        )
-    )
-    return session.exec(query).first() is not None
 
 
 def _supersede(session: Session, newest: Rollout, version: ModelVersion, now: float) -> None:

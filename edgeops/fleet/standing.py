@@ -11,7 +11,7 @@ from sqlmodel import Session, select
 
 from edgeops.registry.tables import DesiredState, Device, DeviceModel, Rollout
 
-ASLEEP = frozenset({"COMPLETED", "HELD", "PAUSED", "ABORTED", "ROLLED_BACK"})
+ASLEEP = frozenset({"COMPLETED", "ABORTED", "ROLLED_BACK"})
 """Rollouts in these states wait for the fleet or a person, never for the time."""
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import JSON, Column, LargeBinary, UniqueConstraint
+from sqlalchemy import JSON, Column, Index, LargeBinary, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
 
@@ -254,16 +254,20 @@ class DeviceEvent(SQLModel, table=True):
     event: str
     target: str
     reason: str | None = None
-    received_at: float
+    received_at: float = Field(index=True)
 
 
 class ReportWindow(SQLModel, table=True):
-    """One window of counters; ``counters`` is the report as it came."""
+    """One window of counters; ``counters`` is the report as it came. Numbers only rise: who reads goes by them."""
 
     __tablename__ = "report_window"
-    __table_args__ = (UniqueConstraint("device_id", "model", "boot", "sequence"),)
+    __table_args__ = (
+        UniqueConstraint("device_id", "model", "boot", "sequence"),
+        Index("ix_report_window_device_model", "device_id", "model"),
+        {"sqlite_autoincrement": True},
+    )
     id: int | None = Field(default=None, primary_key=True)
-    device_id: str = Field(foreign_key="device.id", index=True)
+    device_id: str = Field(foreign_key="device.id")
     model: str
     manifest: str = Field(index=True)
     boot: int
@@ -275,7 +279,7 @@ class ReportWindow(SQLModel, table=True):
     rejected_inputs: int
     dropped: int
     counters: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
-    received_at: float
+    received_at: float = Field(index=True)
 
 
 class ReceiptState(SQLModel, table=True):
@@ -289,10 +293,10 @@ class ReceiptState(SQLModel, table=True):
 
 
 class LabelTruth(SQLModel, table=True):
-    """A truth that came back for a prediction; the prediction's id says what was predicted."""
+    """A truth that came back for a prediction; the prediction's id says what was predicted. Numbers only rise."""
 
     __tablename__ = "label_truth"
-    __table_args__ = (UniqueConstraint("prediction", "device_id"),)
+    __table_args__ = (UniqueConstraint("prediction", "device_id"), {"sqlite_autoincrement": True})
     id: int | None = Field(default=None, primary_key=True)
     prediction: str
     device_id: str = Field(foreign_key="device.id", index=True)
@@ -302,7 +306,7 @@ class LabelTruth(SQLModel, table=True):
     sequence: int
     predicted: int
     truth: int
-    received_at: float
+    received_at: float = Field(index=True)
 
 
 class CapturedSample(SQLModel, table=True):
@@ -314,7 +318,7 @@ class CapturedSample(SQLModel, table=True):
     model: str
     manifest: str = Field(index=True)
     tensor: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
-    received_at: float
+    received_at: float = Field(index=True)
 
 
 class Alert(SQLModel, table=True):

@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 from support.scripted_fleet import ScriptedFleet
 
+from edgeops.fleet.absence import LISTENED
+from edgeops.registry.counts import fact
+
 
 @pytest.fixture
 def fleet(tmp_path: Path):
@@ -57,7 +60,36 @@ def test_a_soak_stands_still_while_the_broker_is_away(fleet: ScriptedFleet) -> N
     ends_its_soak_in_time(fleet, number)
 
 
-def test_a_short_restart_costs_no_soak(fleet: ScriptedFleet) -> None:
+def test_a_soak_that_began_after_the_last_note_begins_anew(fleet: ScriptedFleet) -> None:
+    fleet.release(1)
+    fleet.run(1)
+    fleet.turn(10)  # a note, by the second
+    fleet.release(2)
+    number = fleet.start(2, stages="1,100%", soak="10m")
+    fleet.turn(3)
+    with fleet.workspace.registry.reading() as session:
+        assert fleet.row(number).stage_since > fact(session, LISTENED)["at"]
+    fleet.plane.close()
+    fleet.clock.sleep(700)
+    fleet.plane = fleet.start_plane()
+    fleet.turn(1)
+    assert (fleet.state(number), fleet.row(number).stage) == ("SOAKING", 0)
+
+
+def test_a_broker_that_comes_and_goes_lets_no_soak_pass(fleet: ScriptedFleet) -> None:
+    number = soaking(fleet)
+    for _ in range(10):
+        fleet.broker.set_online(False)
+        fleet.plane.step(0.0)
+        fleet.clock.sleep(28)
+        fleet.plane.step(0.0)
+        fleet.broker.set_online(True)
+        fleet.turn(1)
+    assert (fleet.state(number), fleet.row(number).stage) == ("SOAKING", 0)
+    ends_its_soak_in_time(fleet, number)
+
+
+def test_a_short_restart_is_not_told_and_costs_no_more_than_its_seconds(fleet: ScriptedFleet) -> None:
     number = soaking(fleet)
     fleet.plane.close()
     fleet.clock.sleep(5)

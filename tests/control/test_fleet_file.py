@@ -44,7 +44,7 @@ def shown(fleet: ScriptedFleet, text: str) -> list[tuple[str, str, str, str]]:
 def applied(fleet: ScriptedFleet, text: str) -> None:
     path = fleet.workspace.root / "fleet.toml"
     path.write_text(text)
-    apply_file(fleet.workspace, read_fleet_file(path, fleet.workspace))
+    apply_file(fleet.workspace, read_fleet_file(path, fleet.workspace), fleet.clock)
 
 
 def test_what_differs_is_shown_then_done_and_then_nothing_differs(fleet: ScriptedFleet) -> None:

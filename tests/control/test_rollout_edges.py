@@ -8,9 +8,9 @@ import pytest
 from sqlmodel import select
 from support.scripted_fleet import Behaviour, ScriptedFleet
 
+from edgeops.fleet.active_rollouts import active
 from edgeops.fleet.membership import select_devices, selection_of
 from edgeops.fleet.rollout.selector import parse_selector
-from edgeops.fleet.rollouts import active
 from edgeops.registry.tables import Deployment, Device, GateEvidence
 
 GOOD = Behaviour()

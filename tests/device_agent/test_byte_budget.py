@@ -54,6 +54,24 @@ def test_after_a_day_of_uptime_all_is_free_again(tmp_path: Path) -> None:
     assert own.spent == 0
 
 
+@pytest.mark.parametrize("spent", [1000, 990])
+def test_a_spent_day_ends_for_a_device_that_reboots_every_nine_minutes_too(
+    tmp_path: Path, spent: int
+) -> None:
+    own = budget(tmp_path)
+    own.admit("a", [spent])
+    own.charge(spent)
+    boots = 0
+    while own.admit("a", [100]) == 0:
+        boots += 1
+        assert boots < 200
+        own = budget(tmp_path)
+        for uptime in range(0, 9 * 60_000, 30_000):
+            own.admit("a", [100])
+            own.tick(uptime)
+    assert boots >= 24 * 60 / 9
+
+
 def test_a_reboot_resets_nothing_and_uptime_adds_up(tmp_path: Path) -> None:
     own = budget(tmp_path)
     own.charge(700)

@@ -8,6 +8,7 @@ from support.updated_agent import (
     DOWNLOADED,
     FIRST,
     confirmed,
+    desire,
     model_of,
     predict,
     publish_and_desire,
@@ -50,6 +51,20 @@ def test_a_rollback_on_command_takes_one_poll_and_no_byte(bench: Bench) -> None:
     publish_and_desire(bench, SECOND)  # and forward again, just so
     agent.poll()
     assert agent.predict(image()).model_version == 2
+
+
+@pytest.mark.parametrize("asked", [{"attempt": 1}, {"shadow_inferences": 3}])
+def test_a_rollout_of_the_version_before_takes_no_byte_but_a_trial(bench: Bench, asked: dict) -> None:
+    """What gates had taken back came to run again everywhere, without being looked at."""
+    agent = confirmed(bench, FIRST, SECOND)
+    received = bench.control.state().received_bytes
+    desire(bench, FIRST, **asked)
+    agent.poll()
+    assert model_of(bench).lifecycle in ("TRIAL", "SHADOWING")
+    predict(agent, bench, 3 + TRIAL.inferences)
+    agent.poll()
+    assert (model_of(bench).lifecycle, model_of(bench).confirmed) == ("CONFIRMED", FIRST.digest)
+    assert bench.control.state().received_bytes == received
 
 
 def test_a_rollback_to_a_slot_that_was_damaged_fetches_it_again(bench: Bench) -> None:

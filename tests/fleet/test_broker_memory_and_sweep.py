@@ -14,6 +14,7 @@ from support.registry import NOW, add_devices
 
 from edgeops.core import topics
 from edgeops.core.codec import encode
+from edgeops.core.errors import StorageError
 from edgeops.core.topics import Kind
 from edgeops.core.transport import MemoryBroker
 from edgeops.fleet.blob_publication import Needs
@@ -112,6 +113,39 @@ class TestLostMemory:
         session.commit()
         side.start()
         assert side.turn(session) == 2
+
+    def test_a_loss_that_could_not_be_noted_is_a_loss_still(
+        self, side: Side, session, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for device in "ab":
+            WRITER.change(session, device, MODEL, **NAMED)
+        side.turn(session)
+        self.outage(side)
+        side.listen()
+
+        def full() -> None:
+            raise StorageError("disk is full")
+
+        with monkeypatch.context() as disk:
+            disk.setattr(session, "commit", full)
+            with pytest.raises(StorageError):
+                side.publisher.desired(session, NOW)
+        session.rollback()
+        assert side.turn(session) == 2
+        assert side.retained() == CHUNKS
+
+    def test_a_kill_behind_the_number_of_a_batch_is_no_loss(self, side: Side, session) -> None:
+        WRITER.change(session, "a", MODEL, **NAMED)
+        side.turn(session)
+        WRITER.change(session, "b", MODEL, **NAMED)
+        session.commit()
+        side.listen()
+        assert side.publisher.desired(session, NOW) == 1
+        session.rollback()
+        side.heard()
+        side.start()
+        assert side.turn(session) == 1  # b again, of which nothing was noted; a is not
+        assert side.chunks() == []
 
     @pytest.mark.parametrize("payload", [b"", b"x" * 100, b"\xa0"])
     def test_a_damaged_marker_is_a_memory_that_is_lost(self, side: Side, session, payload: bytes) -> None:

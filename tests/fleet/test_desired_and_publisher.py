@@ -15,7 +15,7 @@ from support.registry import NOW, add_devices
 from edgeops.core import topics
 from edgeops.core.codec import decode
 from edgeops.core.errors import DoesNotFit, TrustError, WireError
-from edgeops.core.manifest import BlobRef
+from edgeops.core.manifest import BlobRef, blob_ref
 from edgeops.core.messages import CapturePolicy, Desired, Receipt, ReportPolicy, Transfer
 from edgeops.core.signing import Role, verify
 from edgeops.core.topics import Kind
@@ -157,6 +157,48 @@ class TestDesired:
 @pytest.fixture
 def side(tmp_path: Path) -> Side:
     return Side(tmp_path)
+
+
+class TestLostPatch:
+    """A patch that the store lost keeps no device from its desired state: it fetches the whole blob."""
+
+    PATCH = b"a patch that will be lost" * 3
+
+    def offered(self, side: Side, session, device: str, patch: bytes = PATCH) -> None:
+        ref, listing = blob_ref(patch, 16)
+        side.blobs.put(patch)
+        if listing is not None:
+            side.blobs.put(listing)
+        whole = PACKAGE.manifest.artifacts[0].blob
+        transfer = Transfer(whole.sha256, ref, b"\x22" * 32, "difference")
+        WRITER.change(session, device, MODEL, **NAMED, transfers=(transfer,))
+
+    def transfers(self, session, device: str) -> int:
+        return len(document(session, device).models[MODEL].transfers)
+
+    @pytest.mark.parametrize("lost", ["patch", "chunk list", "altered"])
+    def test_a_patch_that_is_lost_is_offered_no_more(self, side: Side, session, lost: str) -> None:
+        self.offered(side, session, "a")
+        self.offered(side, session, "b", b"another patch, which is there" * 3)
+        ref, _ = blob_ref(self.PATCH, 16)
+        assert ref.chunk_list is not None
+        path = side.blobs._path(ref.chunk_list.hex() if lost == "chunk list" else ref.hex)
+        path.write_bytes(b"x") if lost == "altered" else path.unlink()
+        assert side.turn(session) == 1
+        assert side.publisher.trouble is not None
+        WRITER.refresh(session, side.blobs)
+        assert side.turn(session) == 1
+        assert side.publisher.trouble is None
+        assert topics.device(FLEET, "a", Kind.DESIRED) in side.broker.retained
+        assert (self.transfers(session, "a"), self.transfers(session, "b")) == (0, 1)
+
+    def test_what_is_published_stays_as_it_is(self, side: Side, session) -> None:
+        self.offered(side, session, "a")
+        side.turn(session)
+        before = session.get(DesiredState, "a").generation
+        side.blobs._path(blob_ref(self.PATCH, 16)[0].hex).unlink()
+        WRITER.refresh(session, side.blobs)
+        assert (session.get(DesiredState, "a").generation, self.transfers(session, "a")) == (before, 1)
 
 
 class TestPublisher:

@@ -42,5 +42,5 @@ def test_a_version_is_slow_where_its_device_was_not(
     refuses = False
     for _ in range(12):
         seen = [window(False, control[1], control[0]), window(True, canary[1], canary[0])]
-        refuses, words = _latency(RULE, row, seen)
+        refuses, _, words = _latency(RULE, row, seen)
     assert refuses is refused, words

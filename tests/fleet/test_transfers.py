@@ -293,6 +293,16 @@ class TestPatches:
         assert row is not None
         assert row.sha256 is None
 
+    @pytest.mark.parametrize("harm", [Path.unlink, lambda path: path.write_bytes(b"altered")])
+    def test_a_patch_that_the_store_lost_holds_no_rollout(self, session, blobs: BlobStore, harm) -> None:
+        runs(session, OLD)
+        offer(writer(blobs), session, NEAR)
+        (row,) = [patch for patch in patches(session) if patch.sha256]
+        harm(blobs._path(row.sha256))
+        runs(session, OLD, "b")
+        transfers = offer(writer(blobs), session, NEAR, "b")
+        assert all(blobs.get(transfer.blob.hex) for transfer in transfers)
+
 
 class TestSavedBytes:
     def rollout(self, session, package: Package) -> int:

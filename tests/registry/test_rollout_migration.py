@@ -10,9 +10,10 @@ from sqlalchemy import Connection, text
 from sqlmodel import select
 from support.old_registry import migrate, put
 
+from edgeops.fleet.active_rollouts import active
 from edgeops.fleet.rollout.gates import GateRule
 from edgeops.fleet.rollout.plan import plan_from_dict
-from edgeops.fleet.rollouts import active, deployments_of, load
+from edgeops.fleet.rollouts import deployments_of, load
 from edgeops.registry.store import open_registry
 from edgeops.registry.tables import Rollout
 

@@ -104,6 +104,7 @@ class ScriptedDevice:
         self.say_state()
 
     def _try(self, manifest: bytes, shadow: int) -> None:
+        self.shadow = None
         how = self.fleet.behaviour(manifest)
         if how.ends != "CONFIRMED":
             self.lifecycle, self.reason = how.ends, how.reason
@@ -137,6 +138,7 @@ class ScriptedDevice:
             candidate=self.candidate,
             reason=self.reason,
             shadow=self.shadow,
+            attempts=3 if self.lifecycle == "FAILED" else 0,
         )
         state = State(1, 1, "0.1.0", "litert 2.1", self.target, 1, {MODEL: said}, takes=self.takes)
         self.fleet.say(self.name, Kind.STATE, state)
@@ -156,6 +158,7 @@ class ScriptedDevice:
         latency = tuple(REPORTED if b == how.latency else 0 for b in range(16))
         said = report(
             self.sequence,
+            generation=self.generation,
             package=self.fleet.packages[self.confirmed],
             errors=how.errors,
             confidence=confidence,

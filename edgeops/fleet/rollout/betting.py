@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from typing import Any
 
 BOLDNESS = 0.75
+LEANING = 4.0
+"""Under the null the odds ever stand this high in at most one run of four, and then fall again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,11 @@ class Capital:
         return Capital(
             count, total, self.squares + deviation * deviation, log_capital, max(self.highest, log_capital)
         )
+
+    @property
+    def leaning(self) -> bool:
+        """Whether what was seen speaks against the null by ``LEANING`` to 1 or more as it stands."""
+        return self.log_capital >= math.log(LEANING)
 
     def rejects(self, alpha: float) -> bool:
         """Whether the null is rejected at level ``alpha``: once it was, it stays so."""

@@ -19,11 +19,14 @@ from edgeops.fleet.rollout.pace import Credit
 from edgeops.fleet.rollout.plan import Plan
 
 ADVANCING = frozenset({"RUNNING", "SOAKING", "NEEDS_APPROVAL"})
+WAITING = frozenset({"HELD", "PAUSED"})
+JUDGED = ADVANCING | WAITING | {"COMPLETED"}
 OVER = frozenset({"ABORTED", "ROLLING_BACK", "ROLLED_BACK", "SUPERSEDED"})
 """Rollouts that offer their version to nobody any more."""
 SETTLED = frozenset({"confirmed", "failed", "unsuited", "left", "reverted", "stuck"})
 TAKEN = frozenset({"offered", "confirmed", "failed", "reverting", "reverted", "stuck"})
 """Deployments that use up a place of their stage."""
+TAKEN_BACK = frozenset({"reverting", "reverted", "stuck"})
 UNDECIDED = frozenset({"waiting", "offered"})
 OFFERED = frozenset({"waiting", "offered", "confirmed", "failed"})
 """What can be taken back; one that waits was offered the version before, where it is to try again."""
@@ -34,7 +37,8 @@ LEFT = "no longer selected, or served by a newer rollout"
 class Deployment:
     """One device of a rollout; ``stage`` is the one in which it was offered the version, ``since`` in seconds.
 
-    ``first``: it ran no version of the model before, so there is nothing to go back to.
+    ``first``: it ran no version of the model before, so there is nothing to go back to. ``excused``: it failed before a
+    person looked and resumed, so it uses up no place of its stage.
     """
 
     device_id: str
@@ -44,6 +48,7 @@ class Deployment:
     since: float = 0.0
     offered_at: float | None = None
     first: bool = False
+    excused: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,13 +85,16 @@ class Refusal:
 @dataclass(frozen=True, slots=True)
 class Facts:
     """What is known of the world: the selected devices with the reason why the version does not suit one (None: it
-    does), what devices said, which are quiet (have not answered for the plan's patience), and what gates refuse.
+    does), what devices said, which are quiet (have not answered for the plan's patience), which of the selected have
+    been away for that long, before anything was offered to them, what gates refuse, and which lean to that.
     """
 
     members: Mapping[str, str | None]
     heard: tuple[Heard, ...] = ()
     quiet: frozenset[str] = frozenset()
+    away: frozenset[str] = frozenset()
     refusals: tuple[Refusal, ...] = ()
+    undecided: tuple[str, ...] = ()
     device_bytes: int = 0  # what the version costs a device that has nothing of it
 
 
@@ -132,7 +140,7 @@ def step(state: RolloutState, facts: Facts, now: float) -> tuple[RolloutState, l
     if state.lifecycle == "ROLLING_BACK":
         return _rolling_back(state, facts, now)
     refusal = max(facts.refusals, key=lambda r: ANSWERS.index(r.answer), default=None)
-    if refusal is not None and state.lifecycle in ADVANCING:
+    if refusal is not None and _heeds(state, refusal):
         return _answer(state, refusal, now)
     actions: list[Action] = []
     if state.lifecycle in ("RUNNING", "SOAKING", "NEEDS_APPROVAL", "COMPLETED"):
@@ -144,6 +152,13 @@ def step(state: RolloutState, facts: Facts, now: float) -> tuple[RolloutState, l
             state, more = _offer(state, facts, now)
             actions += more
     return state, actions
+
+
+def _heeds(state: RolloutState, refusal: Refusal) -> bool:
+    """One that waits for a person still takes a bad version back; one that has completed stops going on."""
+    if state.lifecycle in WAITING:
+        return refusal.answer in ("abort", "roll_back")
+    return state.lifecycle in ADVANCING or (state.lifecycle == "COMPLETED" and refusal.answer == "hold")
 
 
 def without(state: RolloutState, device_ids: Iterable[str], now: float) -> RolloutState:
@@ -167,6 +182,11 @@ def command(
         case "approve":
             state, moved = _move(state, "approve", by, reason)
             return replace(state, stage=state.stage + 1, stage_since=now), [moved]
+        case "resume":
+            # What a gate took back with its stage was looked at: it is offered again.
+            state, moved = _move(state, "resume", by, reason)
+            back = [d.device_id for d in state.deployments.values() if d.state in TAKEN_BACK]
+            return _events(state, [(device_id, "retry", None) for device_id in back], now), [moved]
         case _:
             state, moved = _move(state, name, by, reason)
             return state, [moved]
@@ -214,18 +234,27 @@ def _take(state: RolloutState, facts: Facts, now: float) -> RolloutState:
 
 
 def _offer(state: RolloutState, facts: Facts, now: float) -> tuple[RolloutState, list[Action]]:
-    """Offer to the next devices of the stage, as many as hours, pace and budget allow."""
+    """Offer to the next devices of the stage, as many as hours, pace and budget allow.
+
+    Those that have been away come last: a stage of one that never answers would wait for ever.
+    """
     plan = state.plan
     taken = sum(d.state in TAKEN for d in state.deployments.values())
-    room = offered_target(state) - taken
-    if plan.max_bytes and facts.device_bytes:
-        room = min(room, plan.max_bytes // facts.device_bytes - taken)
-    if room <= 0 or (plan.hours is not None and not plan.hours.open_at(now)):
-        return state, []
+    room = offered_target(state) - _places(state, facts)
     waiting = sorted(
         (d.device_id for d in state.deployments.values() if d.state == "waiting"),
-        key=lambda device_id: (place(state.id, device_id), device_id),
+        key=lambda device_id: (device_id in facts.away, place(state.id, device_id), device_id),
     )
+    if room <= 0 or not waiting or (plan.hours is not None and not plan.hours.open_at(now)):
+        return state, []
+    if plan.max_bytes and facts.device_bytes:
+        offered = sum(d.offered_at is not None for d in state.deployments.values())
+        affordable = plan.max_bytes // facts.device_bytes - offered
+        if affordable <= 0 and state.lifecycle == "RUNNING":
+            spent = f"the byte budget of {plan.max_bytes} is spent: {offered} devices at {facts.device_bytes} each"
+            state, moved = _move(state, "hold", "engine", spent)
+            return state, [moved]
+        room = min(room, max(0, affordable))
     chosen = waiting[:room]
     if plan.pace is not None:
         confirmed = sum(d.state == "confirmed" for d in state.deployments.values())
@@ -236,6 +265,19 @@ def _offer(state: RolloutState, facts: Facts, now: float) -> tuple[RolloutState,
     return state, [Offer(device_id) for device_id in chosen]
 
 
+def _places(state: RolloutState, facts: Facts) -> int:
+    """How many places of the stage are used up.
+
+    While nobody has confirmed, a device that was away before it was offered anything, or that failed before a person
+    resumed, holds none: another takes its part.
+    """
+    taken = [d for d in state.deployments.values() if d.state in TAKEN]
+    if any(d.state == "confirmed" for d in taken):
+        return len(taken)
+    idle = [d for d in taken if d.excused or (d.state == "offered" and d.device_id in facts.away)]
+    return len(taken) - len(idle)
+
+
 def _advance(state: RolloutState, facts: Facts, now: float) -> tuple[RolloutState, Moved] | None:
     """One move of the rollout, or None when it has to wait."""
     if state.lifecycle == "RUNNING" and _settled(state, facts):
@@ -243,6 +285,13 @@ def _advance(state: RolloutState, facts: Facts, now: float) -> tuple[RolloutStat
         return replace(state, stage_since=now), moved
     soaked = state.lifecycle == "SOAKING" and now - state.stage_since >= state.plan.soak_s
     if soaked and _settled(state, facts):  # one may have joined, or lost the version, meanwhile
+        if facts.undecided:
+            # Neither sure enough to take it back nor clear enough to go on: some more time, then a person.
+            if now - state.stage_since < state.plan.soak_s + state.plan.patience_s:
+                return None
+            return _move(
+                state, "hold", "engine", f"still undecided after its soak: {'; '.join(facts.undecided)}"
+            )
         if state.stage + 1 == len(state.plan.stages):
             return _move(state, "completed", "engine", None)
         if state.plan.approve:
@@ -274,7 +323,7 @@ def _quiet(offered: list[Deployment], facts: Facts) -> list[Deployment]:
 
 def _answer(state: RolloutState, refusal: Refusal, now: float) -> tuple[RolloutState, list[Action]]:
     by = f"gate {refusal.gate}"
-    state, moved = _move(state, refusal.answer, by, refusal.reason)
+    state, moved = _move(state, refusal.answer, by, f"{refusal.gate}: {refusal.reason}")
     actions: list[Action] = [moved]
     match refusal.answer:
         case "roll_back":

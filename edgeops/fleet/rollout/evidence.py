@@ -102,12 +102,20 @@ class Evidence:
 
         ``has_control``: whether devices of the control cohort are left to wait for.
         """
-        state = self
+        state = self if has_control else self._alone(rule)
         for seen in observations:
             state = (
                 state._control(rule, seen) if not seen.treated else state._treated(rule, seen, has_control)
             )
         return state
+
+    def _alone(self, rule: GateRule) -> Evidence:
+        """What waited for a control cohort that is no more is set against the devices' own past."""
+        waiting = self.changes
+        if not waiting.treated_count or waiting.control_count:
+            return self
+        mean, doubt = waiting.treated_sum / waiting.treated_count, waiting.doubt / waiting.treated_count
+        return replace(self._bet(rule, mean, doubt), changes=Pair())
 
     def _control(self, rule: GateRule, seen: Observation) -> Evidence:
         known = seen.before is not None
@@ -155,6 +163,10 @@ class Evidence:
     def refuses(self, rule: GateRule) -> bool:
         """Whether the gate says no."""
         return self.worse.count >= rule.evidence and self.worse.rejects(ALPHA)
+
+    def leans(self, rule: GateRule) -> bool:
+        """Whether it stands against the version without being enough to refuse it."""
+        return self.worse.leaning and not self.refuses(rule)
 
     @property
     def odds(self) -> float:

@@ -27,6 +27,10 @@ class Single:
         """Whether the limit is passed, by at least so many figures."""
         return self.capital.count >= evidence and self.capital.rejects(ALPHA)
 
+    def leans(self, evidence: int) -> bool:
+        """Whether it stands against the version without being enough to refuse it."""
+        return self.capital.leaning and not self.refuses(evidence)
+
     @property
     def odds(self) -> float:
         """The highest capital so far; a gate says no at 1/alpha."""

@@ -153,11 +153,26 @@ class TestPaceHoursAndBudget:
         assert offers(step(begin(night), fleet(3), day)[1]) == []
         assert len(offers(step(begin(night), fleet(3), day + 11 * 3600)[1])) == 3
 
-    def test_a_byte_budget_bounds_the_offers_and_ends_nothing(self) -> None:
+    def test_a_byte_budget_bounds_the_offers_and_then_holds(self) -> None:
         frugal = begin(plan("100%", max_bytes=2500))
         state, actions = step(frugal, fleet(5, device_bytes=1000), NOW)
         assert (len(offers(actions)), state.lifecycle) == (2, "RUNNING")
-        assert step(state, fleet(5, device_bytes=1000), NOW)[1] == []
+        state, actions = step(state, fleet(5, device_bytes=1000), NOW)
+        assert (offers(actions), state.lifecycle) == ([], "HELD")
+        assert [(a.by, "byte budget of 2500" in a.reason) for a in actions] == [("engine", True)]
+
+
+class TestUndecided:
+    def test_a_stage_waits_for_a_gate_that_leans_and_then_for_a_person(self) -> None:
+        how = plan("2,100%", soak_s=600, patience_s=300)
+        state, _ = confirm_all(begin(how), fleet(6))
+        leaning = replace(fleet(6), undecided=("confidence: 0.5 where 0.9",))
+        state, actions = step(state, leaning, NOW + 800)
+        assert (state.lifecycle, actions) == ("SOAKING", [])
+        assert step(state, fleet(6), NOW + 800)[0].stage == 1
+        state, actions = step(state, leaning, NOW + 900)
+        assert state.lifecycle == "HELD"
+        assert "confidence: 0.5 where 0.9" in str(actions[0])
 
 
 class TestRefusals:
@@ -172,7 +187,7 @@ class TestRefusals:
     def test_hold(self) -> None:
         state, actions = self.refused("hold")
         assert (state.lifecycle, len(actions)) == ("HELD", 1)
-        assert actions[0] == Moved("hold", "SOAKING", "HELD", 0, "gate accuracy", "0.4 where 0.9")
+        assert actions[0] == Moved("hold", "SOAKING", "HELD", 0, "gate accuracy", "accuracy: 0.4 where 0.9")
 
     def test_abort_keeps_what_was_confirmed(self) -> None:
         state, actions = self.refused("abort")

@@ -139,6 +139,24 @@ class TestComparison:
         assert (waiting.worse.count, waiting.treated_count) == (0, 100)
         assert Evidence().take(ACCURACY, alone, False).refuses(ACCURACY)
 
+    def test_what_waited_for_a_control_cohort_that_went_is_still_used(self) -> None:
+        alone = [o for o in cohort(0.1, 0.9, 40) if o.treated]
+        stuck = Evidence()
+        for seen in alone:  # the control cohort is taken for present, and says nothing
+            stuck = stuck.take(ACCURACY, [seen], True)
+        assert stuck.worse.count == 0
+        freed = stuck.take(ACCURACY, [], False)
+        assert (freed.worse.count, freed.changes.treated_count) == (1, 0)
+
+    def test_one_that_leans_is_neither_refused_nor_passed(self) -> None:
+        seen = cohort(0.6, 0.9, 30)
+        states = [Evidence().take(ACCURACY, seen[:cut], True) for cut in range(len(seen))]
+        leaning = [state.leans(ACCURACY) for state in states]
+        refused = [state.refuses(ACCURACY) for state in states]
+        assert any(leaning)
+        assert any(refused)
+        assert not any(both for both in zip(leaning, refused, strict=True) if all(both))
+
     def test_too_little_evidence_refuses_nothing(self) -> None:
         rule = GateRule("accuracy", 0.0, 1000, "hold")
         assert not Evidence().take(rule, cohort(0.0, 1.0, 100), True).refuses(rule)

@@ -1,0 +1,46 @@
+"""What follows from a retrain: its version is rolled out, and the alert that asked for it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from sqlmodel import Session, col, select
+
+from edgeops.control.drift_answer import DriftAnswer
+from edgeops.control.rollout_orders import plan_of
+from edgeops.control.workspace import Workspace
+from edgeops.core.lifecycle import RETRAIN
+from edgeops.fleet.membership import selection_of
+from edgeops.fleet.rollouts import start_rollout
+from edgeops.registry.tables import Alert, ModelVersion, Retrain, Rollout
+
+ENDED = ("COMPLETED", "ABORTED", "ROLLED_BACK", "SUPERSEDED")
+
+
+def after_retrains(session: Session, workspace: Workspace, answer: DriftAnswer, now: float) -> Iterator[str]:
+    """A better version is rolled out to those who had the old one; then the alert is closed. A line for each start.
+
+    So it is when that version was taken back: who drifts still shall be able to say so again.
+    """
+    for retrain in session.exec(select(Retrain).where(Retrain.state == "REGISTERED")).all():
+        version = session.get_one(ModelVersion, retrain.model_version_id)
+        alert = session.get_one(Alert, retrain.alert_id)
+        if workspace.settings.retrain.automatic:
+            plan = plan_of(workspace, to=selection_of(session, alert.model_version_id))
+            rollout = start_rollout(session, version, plan, f"retrain {retrain.id}", now)
+            retrain.state = RETRAIN.next(retrain.state, "rollout_started")
+            alert.state = "answered"
+            answer.stop_capture(session, alert)
+            yield f"rollout {rollout.id}: {version.model}@{version.version} started by retrain {retrain.id}"
+    for alert in session.exec(select(Alert).where(Alert.state == "answered")).all():
+        if _is_over(session, alert):
+            alert.state, alert.closed_at = "closed", now
+
+
+def _is_over(session: Session, alert: Alert) -> bool:
+    query = (
+        select(Rollout)
+        .join(Retrain, Retrain.model_version_id == Rollout.model_version_id)  # type: ignore[arg-type]
+        .where(Retrain.alert_id == alert.id, col(Rollout.state).in_(ENDED))
+    )
+    return session.exec(query).first() is not None

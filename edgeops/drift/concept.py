@@ -1,0 +1,81 @@
+"""Concept drift from labels: does the model err more often than it did?
+
+A mixture of Shiryaev-Roberts statistics over the stream of errors (Pollak 1985; Tartakovsky, Nikiforov & Basseville,
+"Sequential Analysis", 2014, section 6.3): for each odds ratio r of an error, R = (1 + R) * likelihood ratio. While
+nothing changes the mean of R grows by 1 with each label, so that the mean run length to a false alarm is at least the
+threshold, whatever the stream's length: the threshold *is* the allowed number of labels between false alarms.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+RUN_LENGTH = 30_000.0
+"""Labels between two false alarms, at least."""
+ODDS = (1.6, 2.25, 4.0)
+WEIGHTS = (0.45, 0.4, 0.15)
+"""Errors whose odds grew that much are looked for; from 10 % errors on: 15, 20 and 31 %."""
+_MIN_RATE = 1e-4
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorStream:
+    """What is remembered of the labels so far. ``errors`` and ``labels`` are since the evidence last began anew."""
+
+    base_rate: float
+    statistics: tuple[float, ...] = (0.0,) * len(ODDS)
+    errors: int = 0
+    labels: int = 0
+
+    def take(self, wrong: bool) -> ErrorStream:
+        """With one more label."""
+        rate = min(max(self.base_rate, _MIN_RATE), 1 - _MIN_RATE)
+        statistics = tuple(
+            min(1e300, (1 + before) * _likelihood_ratio(rate, odds, wrong))
+            for before, odds in zip(self.statistics, ODDS, strict=True)
+        )
+        if self.evidence < 1:  # nothing speaks for a change before here
+            return ErrorStream(self.base_rate, statistics, int(wrong), 1)
+        return ErrorStream(self.base_rate, statistics, self.errors + wrong, self.labels + 1)
+
+    @property
+    def evidence(self) -> float:
+        """The statistic: an alarm where it reaches the run length."""
+        return sum(weight * value for weight, value in zip(WEIGHTS, self.statistics, strict=True))
+
+    @property
+    def rate(self) -> float:
+        """The error rate since the evidence began; the base rate before."""
+        return self.errors / self.labels if self.labels else self.base_rate
+
+
+def first_alarms(
+    base_rate: float, wrong: Iterable[bool], run_length: float = RUN_LENGTH
+) -> list[tuple[int, ErrorStream]]:
+    """(index of the label, state) of each alarm; after one, the stream is watched anew."""
+    state, found = ErrorStream(base_rate), []
+    for index, error in enumerate(wrong):
+        state = state.take(bool(error))
+        if state.evidence >= run_length:
+            found.append((index, state))
+            state = ErrorStream(base_rate)
+    return found
+
+
+def base_rate_of(errors: int, labels: int) -> tuple[float, float]:
+    """(error rate, standard error) of a labelled reference, with Jeffreys' half error added."""
+    rate = (errors + 0.5) / (labels + 1)
+    return rate, math.sqrt(rate * (1 - rate) / labels) if labels else 0.5
+
+
+def labels_needed(rate: float, error: float = 0.0025) -> int:
+    """How many labels know an error rate to ``error``: one point too low costs three quarters of the run length."""
+    return math.ceil(rate * (1 - rate) / error**2)
+
+
+def _likelihood_ratio(rate: float, odds: float, wrong: bool) -> float:
+    # (r p / (1 - p + r p)) / p where wrong, and the same with 1 - p where right
+    scale = 1 - rate + odds * rate
+    return (odds if wrong else 1.0) / scale

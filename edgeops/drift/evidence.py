@@ -1,0 +1,93 @@
+"""How surely windows differ from the reference: level, spread and shape of each feature, as p-values.
+
+Level and spread are tests of the moments; shape is Neyman's smooth test on the bins (components of the cells'
+proportions, each beside its own inflation; their squares add up to a chi-squared, or to an F where the inflations are
+only estimated). The uncertainty of the reference counts like that of the window.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeops.core.observe import BINS
+from edgeops.drift.reference import INNER, Calibration, Cells, FeatureReference, Mean
+from edgeops.drift.tails import two_sided
+
+TESTS = ("level", "spread", "shape")
+WEIGHTS = np.array([0.5, 0.2, 0.3])
+"""What part of the allowed false alarms each test may use up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """Counts of one feature in W windows: ``bins`` (W, 12), ``sums`` and ``squares`` (W,) of the steps, int64."""
+
+    bins: NDArray[np.int64]
+    sums: NDArray[np.int64]
+    squares: NDArray[np.int64]
+
+    @property
+    def n(self) -> NDArray[np.int64]:
+        """Values behind each window, (W,)."""
+        total: NDArray[np.int64] = self.bins.sum(axis=1)
+        return total
+
+    def __add__(self, other: Counted) -> Counted:
+        """Merged, window by window."""
+        return Counted(self.bins + other.bins, self.sums + other.sums, self.squares + other.squares)
+
+
+def p_values(reference: FeatureReference, counted: Counted, calibration: Calibration) -> NDArray[np.float64]:
+    """(W, 3) p-values of ``TESTS``; 1 where a window has no values or the test is not made."""
+    n = counted.n.astype(np.float64)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        level = counted.sums / n
+        around = calibration.level.mean
+        spread = counted.squares / n - 2 * around * level + around * around
+        return np.stack(
+            [
+                _of_mean(calibration.level, level, n, reference.rows),
+                _of_mean(calibration.spread, spread, n, reference.rows),
+                _of_cells(calibration.cells, counted.bins, n, reference.rows),
+            ],
+            axis=1,
+        )
+
+
+def weighed(p: NDArray[np.float64]) -> NDArray[np.float64]:
+    """One p-value out of the three, (W,): the smallest in proportion to what each test may use up."""
+    smallest: NDArray[np.float64] = np.minimum(1.0, (p / WEIGHTS).min(axis=-1))
+    return smallest
+
+
+def _of_mean(of: Mean, seen: NDArray[np.float64], n: NDArray[np.float64], rows: int) -> NDArray[np.float64]:
+    if of.variance == 0:  # a constant: whatever differs is certain
+        same = ~np.isfinite(seen) | (seen == of.mean)
+        return np.where(same, 1.0, 0.0)
+    error = np.sqrt(of.variance * (of.window.factor / n + of.whole / rows))
+    return two_sided((seen - of.mean) / error, of.window.df, of.below, of.above)
+
+
+def _of_cells(
+    cells: Cells | None, bins: NDArray[np.int64], n: NDArray[np.float64], rows: int
+) -> NDArray[np.float64]:
+    from scipy.special import chdtrc, fdtrc
+
+    if cells is None:
+        return np.ones(len(bins))
+    inner = bins[:, 1 : BINS - 1].copy()
+    inner[:, 0] += bins[:, 0]
+    inner[:, -1] += bins[:, -1]
+    of_cell = np.zeros((len(bins), cells.basis.shape[0]))
+    for source in range(INNER):
+        of_cell[:, cells.group[source]] += inner[:, source]
+    components = (of_cell / n[:, np.newaxis]) @ cells.basis
+    factors = np.array([inflation.factor for inflation in cells.inflations])
+    total = (components**2 / (factors / n[:, np.newaxis] + cells.whole / rows)).sum(axis=1)
+    count, df = len(factors), min(inflation.df for inflation in cells.inflations)
+    p = chdtrc(count, total) if np.isinf(df) else fdtrc(count, df, total / count)
+    result: NDArray[np.float64] = np.where(np.isfinite(total), p, 1.0)
+    return result

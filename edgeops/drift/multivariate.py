@@ -1,0 +1,62 @@
+"""All features together: a shift in how they depend on each other, which none of them shows alone.
+
+Maximum mean discrepancy by random Fourier features (Gretton et al., JMLR 2012; Rahimi & Recht, NIPS 2007): the means of
+cos(w . z + b) over a window against the reference's, whitened by the reference, so that their squares add up to a
+chi-squared. z are the features' steps in deviations, w is normal with the bandwidth of the median heuristic, fixed by
+a seed so that a device counts the same.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeops.core.moments import STEPS
+from edgeops.drift.dispersion import Dispersion
+
+FOURIER = 64
+_SEED = 20_261_121
+_SMALLEST = 0.02  # of the largest eigenvalue: what varies less is noise of rounding
+_PER_COMPONENT = 10
+
+
+class FourierReference:
+    """The reference's Fourier features: ``steps`` (m, features) int64, rows without missing values."""
+
+    def __init__(self, steps: NDArray[np.int64]) -> None:
+        draw = np.random.default_rng(_SEED)
+        features = steps.shape[1]
+        self._weights = draw.standard_normal((features, FOURIER)) / np.sqrt(2 * features)
+        self._phases = draw.uniform(0, 2 * np.pi, FOURIER)
+        values = self.transform(steps)
+        self.rows, self._mean = len(values), values.mean(axis=0)
+        eigenvalues, vectors = np.linalg.eigh(np.cov(values - self._mean, rowvar=False))
+        kept = eigenvalues > _SMALLEST * eigenvalues[-1]
+        self._whiten = vectors[:, kept] / np.sqrt(eigenvalues[kept])
+        components = (values - self._mean) @ self._whiten
+        self._spreads = [Dispersion(components[:, index]) for index in range(components.shape[1])]
+
+    def transform(self, steps: NDArray[np.int64]) -> NDArray[np.float64]:
+        """(n, features) steps to (n, 64) values in -1..1."""
+        return np.cos(steps / STEPS @ self._weights + self._phases)
+
+    def p_values(self, sums: NDArray[np.float64], n: int) -> NDArray[np.float64]:
+        """(W,) p-values of windows of ``n`` rows with these sums (W, 64); 1 where windows are too short to tell."""
+        from scipy.special import chdtrc, fdtrc
+
+        inflations = [spread.inflation(n) for spread in self._spreads]
+        count = len(inflations)
+        factors = np.array([inflation.factor for inflation in inflations])
+        if n / max(1.0, float(factors.max())) < _PER_COMPONENT * count / 4:
+            return np.ones(len(sums))
+        whole = np.array([spread.inflation(self.rows).factor for spread in self._spreads])
+        components = (sums / n - self._mean) @ self._whiten
+        total = (components**2 / (factors / n + whole / self.rows)).sum(axis=1)
+        df = min(inflation.df for inflation in inflations)
+        p = chdtrc(count, total) if np.isinf(df) else fdtrc(count, df, total / count)
+        return np.asarray(p, np.float64)
+
+    def distance(self, sums: NDArray[np.float64], n: int) -> NDArray[np.float64]:
+        """(W,) the maximum mean discrepancy, 0 for equal distributions, below about 1."""
+        apart = sums / n - self._mean
+        return np.asarray(np.sqrt(2 * np.mean(apart**2, axis=1)), np.float64)
