@@ -1,10 +1,24 @@
 """``edgeops drift``: drift alerts."""
 
+from typing import Annotated
+
 import typer
 
-from edgeops.cli.output import Format, JsonOption, OutputOption, WorkspaceOption, chosen, print_rows
+from edgeops.cli.output import (
+    Format,
+    JsonOption,
+    OutputOption,
+    WorkspaceOption,
+    chosen,
+    print_json,
+    print_rows,
+    tell,
+)
 
-app = typer.Typer(no_args_is_help=True, help="Drift alerts: status.\n\nExample: edgeops drift status")
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Drift: alerts, and what detectors say of arrays.\n\nExample: edgeops drift status",
+)
 
 
 @app.command("status")
@@ -23,3 +37,63 @@ def status(
     rows = alert_rows(Workspace(Path(workspace)))
     columns = ["alert", "model", "state", "device", "window", "moved", "decision"]
     print_rows(rows, columns, chosen(output, json), "no drift alert")
+
+
+@app.command("replay")
+def replay(
+    reference: Annotated[
+        str, typer.Option(help="NPZ with x (rows, features) of the usual world, in its order.")
+    ],
+    stream: Annotated[
+        str, typer.Option(help="NPZ with x, and y_true, y_pred, confidence where there are any.")
+    ],
+    window: Annotated[int, typer.Option(help="Rows in a window.", min=10)],
+    labels: Annotated[str | None, typer.Option(help="NPZ or NPY with y_true for the stream's rows.")] = None,
+    false_alarms: Annotated[str, typer.Option(help="How many are allowed.")] = "1 per 3000 windows",
+    interval: Annotated[str | None, typer.Option(help="How long a window lasts, e.g. 1m.")] = None,
+    min_size: Annotated[
+        float, typer.Option(help="The Jensen-Shannon distance from which a shift matters.", min=0.0, max=1.0)
+    ] = 0.02,
+    run_length: Annotated[
+        float, typer.Option(help="Labels between two false alarms about errors.", min=10.0)
+    ] = 30_000.0,
+    output: OutputOption = Format.TABLE,
+    json: JsonOption = False,
+) -> None:
+    """Try the detectors on last year's data: what alarms would there have been?
+
+    Example: edgeops drift replay --reference ref.npz --stream year.npz --window 200
+    """
+    from pathlib import Path
+
+    from edgeops.control.drift_replay import replay_files
+    from edgeops.drift.budget import parse_false_alarms
+    from edgeops.fleet.rollout.duration import parse_duration
+
+    seconds = parse_duration(interval, "--interval") if interval is not None else None
+    allowed = parse_false_alarms(false_alarms).per_window(seconds)
+    labelled = Path(labels) if labels is not None else None
+    found = replay_files(Path(reference), Path(stream), labelled, window, allowed, min_size, run_length)
+    form = chosen(output, json)
+    if form is Format.JSON:
+        print_json(found.to_dict())
+        return
+    for note in found.notes:
+        tell(f"note: {note}")
+    rows = [
+        {
+            "window": alarm.window,
+            "kind": alarm.kind,
+            "features": ", ".join(alarm.features) or None,
+            "size": f"{alarm.size:.3f}",
+            "evidence": f"{alarm.evidence:.3g}",
+            "merged": alarm.merged,
+        }
+        for alarm in found.alarms
+    ]
+    print_rows(
+        rows,
+        ["window", "kind", "features", "size", "evidence", "merged"],
+        form,
+        f"no alarm in {found.windows} windows",
+    )
