@@ -14,38 +14,42 @@ app = typer.Typer(
 @app.command("log")
 def log(
     rollout: Annotated[int | None, typer.Option(help="Only of this rollout.")] = None,
-    device: Annotated[str | None, typer.Option(help="Only of this device.")] = None,
+    device: Annotated[
+        str | None, typer.Option(help="Only of this device, with what rollouts did with it.")
+    ] = None,
     last: Annotated[int | None, typer.Option(help="Only so many of the newest entries.", min=1)] = None,
     workspace: WorkspaceOption = ".",
     output: OutputOption = Format.TABLE,
     json: JsonOption = False,
 ) -> None:
-    """Show who or what did something, and why; -o csv exports it.
+    """Show who or what did something, when by the clock here, and why; -o csv exports it, in UTC.
 
     Example: edgeops audit log --rollout 3 -o csv
     """
     from pathlib import Path
 
+    from edgeops.cli.notices import local
+    from edgeops.control.audit_views import audit_rows
     from edgeops.control.workspace import Workspace
     from edgeops.core.errors import UsageError
-    from edgeops.fleet.audit import entries
 
     if rollout is not None and device is not None:
         raise UsageError("--rollout and --device exclude each other", fix="give one of them")
-    subject = f"rollout {rollout}" if rollout is not None else f"device {device}" if device else None
-    with Workspace(Path(workspace)).registry.reading() as session:
-        found = entries(session, subject, limit=last)
+    found = audit_rows(Workspace(Path(workspace)), rollout=rollout, device=device, last=last)
     form = chosen(output, json)
+    if form is not Format.TABLE:
+        columns = ["at", "by", "action", "of", "what", "reason", "detail"]
+        print_rows([{**row, "at": iso(row["at"])} for row in found], columns, form, "nothing was done yet")
+        return
     rows = [
         {
-            "at": ago(entry.at) if form is Format.TABLE else iso(entry.at),
-            "by": entry.actor,
-            "action": entry.action.replace("_", " "),
-            "of": entry.subject,
-            "reason": entry.reason,
-            "detail": entry.detail,
+            **row,
+            "at": f"{local(row['at'])} ({ago(row['at'])})",
+            "why": "; ".join(said for said in (row["what"], row["reason"]) if said) or None,
         }
-        for entry in found
+        for row in found
     ]
-    columns = ["at", "by", "action", "of", "reason"] + ([] if form is Format.TABLE else ["detail"])
+    if rollout is None:  # else every entry is of that one
+        rows = [{**row, "why": f"{row['of']}: {row['why']}" if row["why"] else row["of"]} for row in rows]
+    columns = ["at", "by", "action", "why"]
     print_rows(rows, columns, form, "nothing was done yet", keep=len(columns))

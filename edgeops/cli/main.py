@@ -97,8 +97,8 @@ def run() -> None:
         code = int(app(prog_name="edgeops", standalone_mode=False) or 0)
     except KeyboardInterrupt:
         code = int(exit_code_of(KeyboardInterrupt()))
-    except typer.Abort:
-        _end("aborted", None, ExitCode.UNEXPECTED)
+    except typer.Abort as error:
+        code = int(_code_of_no(error))
     except CommandLineError as error:
         if is_help(error):
             print(error, file=sys.stderr)
@@ -123,6 +123,17 @@ def run() -> None:
     if code == int(ExitCode.INTERRUPTED):  # typer may have taken the interrupt, and says nothing
         print("interrupted", file=sys.stderr)
     sys.exit(code)
+
+
+def _code_of_no(error: typer.Abort) -> ExitCode:
+    """A question that was not answered with yes; typer says Ctrl-C at it, "n" and the end of input with one word."""
+    if isinstance(error.__context__, KeyboardInterrupt):
+        print(file=sys.stderr)  # the question is left on its own line
+        return ExitCode.INTERRUPTED
+    if isinstance(error.__cause__, EOFError):  # not at a question
+        _end("aborted: the input has ended", None, ExitCode.UNEXPECTED)
+    tell("nothing was changed")
+    return ExitCode.UNEXPECTED
 
 
 def _fix(error: EdgeOpsError) -> str | None:

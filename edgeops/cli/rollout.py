@@ -4,7 +4,6 @@ from typing import Annotated, Any
 
 import typer
 
-from edgeops.cli.layout import terminal_width, wrapped
 from edgeops.cli.output import (
     Format,
     JsonOption,
@@ -18,8 +17,6 @@ from edgeops.cli.output import (
     print_rows,
     say,
 )
-
-GATE_INDENT = " " * 28
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -35,7 +32,10 @@ def start(
     model: Annotated[str, typer.Argument(help="NAME or NAME@VERSION.")],
     to: Annotated[str, typer.Option(help="""Which devices: 'site = "berlin" and target = "rp2040"'.""")] = "",
     stages: Annotated[str | None, typer.Option(help="Counts and shares, e.g. 1,5%,25%,100%.")] = None,
-    soak: Annotated[str | None, typer.Option(help="How long a stage is watched, e.g. 10m.")] = None,
+    soak: Annotated[
+        str | None,
+        typer.Option(help="How long a stage is watched, e.g. 10m; five report intervals if not said."),
+    ] = None,
     window: Annotated[
         str | None, typer.Option(help="When to offer, e.g. '22:00-05:00 Europe/Berlin'.")
     ] = None,
@@ -68,8 +68,10 @@ def start(
     """
     from pathlib import Path
 
+    from edgeops.cli.notices import listening_notices
+    from edgeops.cli.rollout_shown import print_preview, print_started
     from edgeops.control.rollout_orders import plan_of, start_in_workspace
-    from edgeops.control.rollout_views import plan_rollout
+    from edgeops.control.rollout_preview import preview_rollout
     from edgeops.control.workspace import Workspace
 
     opened = Workspace(Path(workspace))
@@ -87,17 +89,15 @@ def start(
         spread=spread,
         max_bytes=max_bytes,
     )
-    if dry_run:
-        rows = plan_rollout(opened, model, plan)
-        form = Format.JSON if json else Format.TABLE
-        print_rows(rows, ["device", "connection", "target", "has", "reason"], form, "no device")
-        return
-    facts = start_in_workspace(opened, model, plan)
+    facts = preview_rollout(opened, model, plan) if dry_run else start_in_workspace(opened, model, plan)
+    facts["warnings"] += listening_notices(opened, not json)
     if json:
         print_json(facts)
         return
-    stage_words = ", ".join(facts["stages"])
-    say(f"rollout {facts['rollout']}: {facts['model']} to {facts['devices']} devices in stages {stage_words}")
+    if dry_run:
+        print_preview(facts)
+        return
+    print_started(facts)
     say(f"Next: edgeops rollout watch {facts['rollout']} --workspace {workspace}")
 
 
@@ -133,28 +133,19 @@ def show(
     """
     from pathlib import Path
 
+    from edgeops.cli.notices import listening_notices
+    from edgeops.cli.rollout_shown import print_rollout
     from edgeops.control.rollout_views import rollout_facts
     from edgeops.control.workspace import Workspace
 
     form = chosen(output, json)
-    facts = _timed(rollout_facts(Workspace(Path(workspace)), rollout), form)
-    if form is not Format.TABLE:
+    opened = Workspace(Path(workspace))
+    facts = _timed(rollout_facts(opened, rollout), form)
+    facts["warnings"] = listening_notices(opened, form is Format.TABLE)
+    if form is Format.TABLE:
+        print_rollout(facts)
+    else:
         print_facts(facts, form)
-        return
-    devices, gates = facts.pop("devices"), facts.pop("gates")
-    print_facts(facts, form)
-    print()
-    width = (terminal_width() or 10_000) - len(GATE_INDENT)
-    for judged in gates:
-        told = judged["evidence"].split("; ")
-        if judged["verdict"] == "refuses":
-            told.append(f"its answer: {judged['answer']}")
-        begin = f"gate {judged['gate']:<11} {judged['verdict']:<10} "
-        for line in (line for part in told for line in wrapped(part, width)):
-            print(begin + line)
-            begin = GATE_INDENT
-    print()
-    print_rows(devices, ["device", "stage", "state", "doing", "reason"], form, "no devices")
 
 
 @app.command("watch")
@@ -165,7 +156,9 @@ def watch(
     ] = 0.0,
     workspace: WorkspaceOption = ".",
 ) -> None:
-    """Watch a rollout until it ends; exit 3 when it was held, aborted or rolled back.
+    """Watch a rollout until it ends; exit 3 when it was held, aborted, rolled back or superseded, or is not finished.
+
+    Not finished it is when --timeout ends the watching.
 
     Example: edgeops rollout watch 1
     """
@@ -260,27 +253,35 @@ def retry(
     """
     from pathlib import Path
 
+    from edgeops.cli.notices import listening_notices, warn
     from edgeops.control.rollout_orders import retry_in_workspace
     from edgeops.control.workspace import Workspace
 
-    facts = retry_in_workspace(Workspace(Path(workspace)), rollout, device or [])
+    opened = Workspace(Path(workspace))
+    facts = retry_in_workspace(opened, rollout, device or [])
+    warnings = listening_notices(opened, not json)
     if json:
-        print_json(facts)
+        print_json({**facts, "warnings": warnings})
     else:
         say(f"rollout {rollout}: {', '.join(facts['devices']) or 'no device'} to try again")
+        warn(warnings)
 
 
 def _order(workspace: str, rollout: int, command: Any, reason: str | None, json: bool) -> None:
     from pathlib import Path
 
+    from edgeops.cli.notices import listening_notices, warn
     from edgeops.control.rollout_orders import order_in_workspace
     from edgeops.control.workspace import Workspace
 
-    facts = order_in_workspace(Workspace(Path(workspace)), rollout, command, reason)
+    opened = Workspace(Path(workspace))
+    facts = order_in_workspace(opened, rollout, command, reason)
+    warnings = listening_notices(opened, not json)
     if json:
-        print_json(facts)
+        print_json({**facts, "warnings": warnings})
     else:
         say(f"rollout {rollout} is {facts['state']}")
+        warn(warnings)
 
 
 def _timed(row: dict[str, Any], form: Format) -> dict[str, Any]:

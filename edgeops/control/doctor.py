@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import shutil
+import time
 from importlib import metadata
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from sqlmodel import select
 
 from edgeops.control.broker import find_mosquitto
 from edgeops.control.installation import install_line
+from edgeops.control.listening import SILENT_S, command, listened_at
 from edgeops.control.workspace import Workspace
 from edgeops.core.errors import EdgeOpsError, NotFoundError
 from edgeops.mqtt import MqttTransport
@@ -56,7 +58,7 @@ def _workspace(root: Path) -> list[dict[str, str | None]]:
             rows.append(_row(name, "OK", "opened"))
         except EdgeOpsError as error:
             rows.append(_row(name, "FAIL", error.message, error.fix))
-    return [*rows, _broker(workspace)]
+    return [*rows, _broker(workspace), *_serve(workspace)]
 
 
 def _broker(workspace: Workspace) -> dict[str, str | None]:
@@ -72,6 +74,21 @@ def _broker(workspace: Workspace) -> dict[str, str | None]:
     finally:
         transport.close()
     return _row("broker", "OK", url)
+
+
+def _serve(workspace: Workspace) -> list[dict[str, str | None]]:
+    """Whether somebody listens to the devices; where the registry does not open, that is another row's matter."""
+    try:
+        at = listened_at(workspace)
+    except EdgeOpsError:
+        return []
+    if at is not None and time.time() - at <= SILENT_S:
+        return [_row("serve", "OK", "listening")]
+    if not _has_devices(workspace):
+        return [_row("serve", "OK", "not needed: no device is enrolled")]
+    since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at)) if at is not None else None
+    detail = f"not listening since {since}" if since else "has never listened to the devices"
+    return [_row("serve", "WARN", detail, command(workspace, "serve"))]
 
 
 def _has_devices(workspace: Workspace) -> bool:

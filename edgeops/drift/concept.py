@@ -14,9 +14,9 @@ from dataclasses import dataclass
 
 RUN_LENGTH = 30_000.0
 """Labels between two false alarms, at least."""
-ODDS = (1.6, 2.25, 4.0)
-WEIGHTS = (0.45, 0.4, 0.15)
-"""Errors whose odds grew that much are looked for; from 10 % errors on: 15, 20 and 31 %."""
+ODDS = (1.6, 2.4, 4.0)
+WEIGHTS = (0.35, 0.5, 0.15)
+"""Errors whose odds grew that much are looked for; from 10 % errors on: 15, 21 and 31 %."""
 _MIN_RATE = 1e-4
 
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+FLEET_RATE = 0.02
+"""Of what is believed in a fleet's window so much may be false on average; below 5 % also as it is measured."""
+
 
 def benjamini_hochberg(p: NDArray[np.float64], rate: float) -> NDArray[np.bool_]:
     """Which of the p-values (n,) pass, so that at most ``rate`` of those that do are expected to be false.
@@ -26,7 +29,7 @@ def simes(p: NDArray[np.float64]) -> NDArray[np.float64]:
     return combined
 
 
-def hierarchical(p: NDArray[np.float64], rate: float) -> NDArray[np.bool_]:
+def hierarchical(p: NDArray[np.float64], rate: float = FLEET_RATE) -> NDArray[np.bool_]:
     """Which tests of (families, tests) pass: families first by ``simes`` and Benjamini-Hochberg, then within each that
     passed, at the rate scaled by the share of families that did (Benjamini & Bogomolov, JRSS-B 2014).
 

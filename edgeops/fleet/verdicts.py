@@ -7,6 +7,8 @@ from edgeops.fleet.rollout.gates import GateRule
 from edgeops.fleet.rollout.single import Single
 
 NEEDED = round(1 / ALPHA)
+FIGURES = {"errors": "error rate", "confidence": "mean confidence", "accuracy": "right answers"}
+SIDES = {"errors": "above", "confidence": "below", "accuracy": "below"}
 
 
 def share_words(rule: GateRule, bad: int, offered: int, example: str) -> str:
@@ -22,8 +24,9 @@ def compare_words(rule: GateRule, evidence: Evidence) -> str:
         return "no figures from the new version yet"
     control = f"{evidence.control_mean:.3f}" if evidence.control_mean is not None else "none"
     return (
-        f"new {evidence.treated_mean:.3f}, control {control}, limit {rule.limit:g}; "
-        f"{_odds(evidence.odds)} after {_count(evidence.worse.count, 'comparison')}"
+        f"{FIGURES[rule.name]} new {evidence.treated_mean:.3f}, control {control}, "
+        f"at most {rule.limit:g} {SIDES[rule.name]}, after {_count(evidence.worse.count, 'comparison')}; "
+        f"{_odds(evidence.odds)}"
     )
 
 
@@ -33,15 +36,16 @@ def single_words(rule: GateRule, state: Single, new: float | None, control: floa
         return "no figures from the new version yet"
     if rule.name == "latency":
         beside = f", control {control:.0f} us" if control is not None else ""
-        figures = f"p95 new {new:.0f} us{beside}, limit x{rule.limit:g}"
+        figures = f"latency p95 new {new:.0f} us{beside}, limit x{rule.limit:g}"
     else:
-        figures = f"{new:.1%} of inputs, limit {rule.limit:.0%}"
-    return f"{figures}; {_odds(state.odds)} after {_count(state.capital.count, 'figure')}"
+        figures = f"the models disagree on {new:.1%} of inputs, limit {rule.limit:.0%}"
+    return f"{figures}, after {_count(state.capital.count, 'figure')}; {_odds(state.odds)}"
 
 
 def _odds(odds: float) -> str:
+    """How much a bet of 1 against the version has won, and how much makes a gate refuse."""
     shown = f"{odds:.1f}" if odds < NEEDED else (f"{odds:.0f}" if odds < 1e6 else "over a million")
-    return f"odds {shown} of {NEEDED} against it"
+    return f"odds {shown} to 1 against it; {NEEDED} to 1 is enough"
 
 
 def _count(count: int, what: str) -> str:
