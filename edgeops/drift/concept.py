@@ -17,17 +17,17 @@ RUN_LENGTH = 30_000.0
 ODDS = (1.6, 2.4, 4.0)
 WEIGHTS = (0.35, 0.5, 0.15)
 """Errors whose odds grew that much are looked for; from 10 % errors on: 15, 21 and 31 %."""
+RECENT = 50
 _MIN_RATE = 1e-4
 
 
 @dataclass(frozen=True, slots=True)
 class ErrorStream:
-    """What is remembered of the labels so far. ``errors`` and ``labels`` are since the evidence last began anew."""
+    """What is remembered of the labels so far; ``recent`` is the error rate of about the last fifty."""
 
     base_rate: float
     statistics: tuple[float, ...] = (0.0,) * len(ODDS)
-    errors: int = 0
-    labels: int = 0
+    recent: float | None = None
 
     def take(self, wrong: bool) -> ErrorStream:
         """With one more label."""
@@ -36,9 +36,7 @@ class ErrorStream:
             min(1e300, (1 + before) * _likelihood_ratio(rate, odds, wrong))
             for before, odds in zip(self.statistics, ODDS, strict=True)
         )
-        if self.evidence < 1:  # nothing speaks for a change before here
-            return ErrorStream(self.base_rate, statistics, int(wrong), 1)
-        return ErrorStream(self.base_rate, statistics, self.errors + wrong, self.labels + 1)
+        return ErrorStream(self.base_rate, statistics, self.rate + (wrong - self.rate) / RECENT)
 
     @property
     def evidence(self) -> float:
@@ -47,8 +45,8 @@ class ErrorStream:
 
     @property
     def rate(self) -> float:
-        """The error rate since the evidence began; the base rate before."""
-        return self.errors / self.labels if self.labels else self.base_rate
+        """The error rate lately; the base rate where there were no labels yet."""
+        return self.base_rate if self.recent is None else self.recent
 
 
 def first_alarms(
@@ -72,7 +70,7 @@ def base_rate_of(errors: int, labels: int) -> tuple[float, float]:
 
 def labels_needed(rate: float, error: float = 0.0025) -> int:
     """How many labels know an error rate to ``error``: one point too low costs three quarters of the run length."""
-    return math.ceil(rate * (1 - rate) / error**2)
+    return math.ceil(round(rate * (1 - rate) / error**2, 6))
 
 
 def _likelihood_ratio(rate: float, odds: float, wrong: bool) -> float:

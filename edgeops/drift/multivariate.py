@@ -17,7 +17,8 @@ from edgeops.drift.dispersion import Dispersion
 FOURIER = 64
 _SEED = 20_261_121
 _SMALLEST = 0.02  # of the largest eigenvalue: what varies less is noise of rounding
-_PER_COMPONENT = 10
+_PER_COMPONENT, _PER_COMPONENT_DEPENDENT = 2.5, 10
+"""So many effective rows a component must have in a window for its mean to be nearly normal."""
 
 
 class FourierReference:
@@ -47,7 +48,9 @@ class FourierReference:
         inflations = [spread.inflation(n) for spread in self._spreads]
         count = len(inflations)
         factors = np.array([inflation.factor for inflation in inflations])
-        if n / max(1.0, float(factors.max())) < _PER_COMPONENT * count / 4:
+        independent = all(inflation.independent for inflation in inflations)
+        needed = count * (_PER_COMPONENT if independent else _PER_COMPONENT_DEPENDENT)
+        if n / max(1.0, float(factors.max())) < needed:
             return np.ones(len(sums))
         whole = np.array([spread.inflation(self.rows).factor for spread in self._spreads])
         components = (sums / n - self._mean) @ self._whiten

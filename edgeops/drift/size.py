@@ -30,8 +30,8 @@ def jensen_shannon(reference: NDArray[np.int64], seen: NDArray[np.int64]) -> NDA
 
 
 def wasserstein(reference: FeatureReference, counted: Counted) -> NDArray[np.float64]:
-    """Wasserstein-1 distance in reference deviations, (W,): the area between the cumulative proportions over the bins,
-    and at least how far the mean moved, which is all that bins know beyond their outer edges.
+    """Wasserstein-1 distance in reference deviations, (W,), from below: the area between the cumulative proportions
+    over all but the outermost bins, which are wide, or how far the mean moved where that is more.
     """
     edges = np.asarray(reference.plan.edges, np.float64)
     widths = np.diff(edges) / max(1, reference.plan.deviation)
@@ -40,6 +40,6 @@ def wasserstein(reference: FeatureReference, counted: Counted) -> NDArray[np.flo
     found = np.cumsum(counted.bins, axis=1) / n
     # within a bin the gap goes linearly from that at its lower edge to that at its upper one
     gaps = np.abs(found - expected)
-    area = ((gaps[:, : BINS - 2] + gaps[:, 1 : BINS - 1]) / 2 * widths).sum(axis=1)
+    area = ((gaps[:, 1 : BINS - 3] + gaps[:, 2 : BINS - 2]) / 2 * widths[1:-1]).sum(axis=1)
     moved = np.abs(counted.sums / n[:, 0] - reference.calibration_mean) / STEPS
     return np.where(counted.n > 0, np.maximum(area, moved), 0.0)
