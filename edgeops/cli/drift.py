@@ -9,9 +9,11 @@ from edgeops.cli.output import (
     JsonOption,
     OutputOption,
     WorkspaceOption,
+    ago,
     chosen,
     print_json,
     print_rows,
+    say,
     tell,
 )
 
@@ -37,6 +39,96 @@ def status(
     rows = alert_rows(Workspace(Path(workspace)))
     columns = ["alert", "model", "state", "device", "window", "moved", "decision"]
     print_rows(rows, columns, chosen(output, json), "no drift alert")
+
+
+@app.command("list")
+def list_(
+    workspace: WorkspaceOption = ".", output: OutputOption = Format.TABLE, json: JsonOption = False
+) -> None:
+    """List the alerts, each with what it says: one device, a cohort, or the fleet.
+
+    Example: edgeops drift list
+    """
+    from pathlib import Path
+
+    from edgeops.control.drift_views import alert_list
+    from edgeops.control.workspace import Workspace
+
+    rows, form = alert_list(Workspace(Path(workspace))), chosen(output, json)
+    if form is Format.TABLE:
+        rows = [{**row, "opened": ago(row["opened"])} for row in rows]
+    print_rows(
+        rows,
+        ["alert", "model", "state", "devices", "diagnosis", "selector", "opened"],
+        form,
+        "no drift alert",
+    )
+
+
+@app.command("explain")
+def explain(
+    alert: Annotated[int, typer.Argument(help="The alert's number.")],
+    device: Annotated[str | None, typer.Option(help="Only this device of it.")] = None,
+    workspace: WorkspaceOption = ".",
+    output: OutputOption = Format.TABLE,
+    json: JsonOption = False,
+) -> None:
+    """Say who drifted and what that means, which features moved, and how the first lies in its bins.
+
+    Example: edgeops drift explain 1
+    """
+    from pathlib import Path
+
+    from edgeops.cli.drift_plot import bin_lines
+    from edgeops.control.drift_views import explain as facts_of
+    from edgeops.control.workspace import Workspace
+
+    facts, form = facts_of(Workspace(Path(workspace)), alert, device), chosen(output, json)
+    if form is Format.JSON:
+        print_json(facts)
+        return
+    tell(facts["words"])
+    rows = [
+        {**row, "evidence": f"{row['evidence']:.2g}", "size": f"{row['size']:.3f}"}
+        for row in facts["features"]
+    ]
+    print_rows(rows, ["feature", "size", "direction", "evidence", "devices"], form, "nothing moved")
+    if form is not Format.TABLE or not rows:
+        return
+    first = facts["features"][0]["feature"]
+    bins = facts["bins"][first]
+    if not bins["current"]:
+        say(f"{first}: the windows of then are not kept any more (registry.keep_days)")
+        return
+    print(f"\n{first}")
+    for line in bin_lines(bins["reference"], bins["current"]):
+        print(line)
+
+
+@app.command("ack")
+def ack(
+    alert: Annotated[int, typer.Argument(help="The alert's number.")],
+    reason: Annotated[
+        str | None, typer.Option(help="Why it needs no answer; kept in the audit trail.")
+    ] = None,
+    workspace: WorkspaceOption = ".",
+    output: OutputOption = Format.TABLE,
+    json: JsonOption = False,
+) -> None:
+    """Close an alert that needs no (more) answer: no inputs are captured for it, and it asks for no retrain.
+
+    Example: edgeops drift ack 1 --reason "lens was dirty"
+    """
+    from pathlib import Path
+
+    from edgeops.control.drift_orders import acknowledge
+    from edgeops.control.workspace import Workspace
+
+    facts = acknowledge(Workspace(Path(workspace)), alert, reason)
+    if chosen(output, json) is Format.JSON:
+        print_json(facts)
+    else:
+        say(f"alert {facts['alert']} is {facts['state']}")
 
 
 @app.command("replay")

@@ -63,12 +63,6 @@ class DriftAnswer:
             session.add(alert)
         return told
 
-    def stop_capture(self, session: Session, alert: Alert) -> None:
-        """The alert is answered: no device need send inputs any more."""
-        version = session.get_one(ModelVersion, alert.model_version_id)
-        for row in _devices(session, alert):
-            self._writer.change(session, row.device_id, version.model, capture=None)
-
     def _collect(self, session: Session, alert: Alert, version: ModelVersion) -> None:
         for desired in session.exec(select(DesiredState)).all():
             if version.model in desired.models:
@@ -105,6 +99,14 @@ class DriftAnswer:
         )
         session.add(retrain)
         session.flush()
+
+
+def stop_capture(session: Session, writer: DesiredWriter, alert: Alert) -> None:
+    """The alert is answered: no device need send inputs any more."""
+    version = session.get_one(ModelVersion, alert.model_version_id)
+    for row in _devices(session, alert):
+        if row.capture_generation is not None:
+            writer.change(session, row.device_id, version.model, capture=None)
 
 
 def labelled_samples(session: Session, version: ModelVersion) -> list[tuple[CapturedSample, int]]:

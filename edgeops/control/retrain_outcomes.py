@@ -6,10 +6,11 @@ from collections.abc import Iterator
 
 from sqlmodel import Session, col, select
 
-from edgeops.control.drift_answer import DriftAnswer
+from edgeops.control.drift_answer import stop_capture
 from edgeops.control.rollout_orders import plan_of
 from edgeops.control.workspace import Workspace
 from edgeops.core.lifecycle import RETRAIN
+from edgeops.fleet.desired import DesiredWriter
 from edgeops.fleet.membership import selection_of
 from edgeops.fleet.rollouts import start_rollout
 from edgeops.registry.tables import Alert, ModelVersion, Retrain, Rollout
@@ -17,7 +18,9 @@ from edgeops.registry.tables import Alert, ModelVersion, Retrain, Rollout
 ENDED = ("COMPLETED", "ABORTED", "ROLLED_BACK", "SUPERSEDED")
 
 
-def after_retrains(session: Session, workspace: Workspace, answer: DriftAnswer, now: float) -> Iterator[str]:
+def after_retrains(
+    session: Session, workspace: Workspace, writer: DesiredWriter, now: float
+) -> Iterator[str]:
     """A better version is rolled out to those who had the old one; then the alert is closed. A line for each start.
 
     So it is when that version was taken back: who drifts still shall be able to say so again.
@@ -30,7 +33,7 @@ def after_retrains(session: Session, workspace: Workspace, answer: DriftAnswer, 
             rollout = start_rollout(session, version, plan, f"retrain {retrain.id}", now)
             retrain.state = RETRAIN.next(retrain.state, "rollout_started")
             alert.state = "answered"
-            answer.stop_capture(session, alert)
+            stop_capture(session, writer, alert)
             yield f"rollout {rollout.id}: {version.model}@{version.version} started by retrain {retrain.id}"
     for alert in session.exec(select(Alert).where(Alert.state == "answered")).all():
         if _is_over(session, alert):

@@ -240,7 +240,7 @@ class ControlPlane:
                     self._advance(session, rollout, standing, now)
             for line in self._answer.tick(session, now):
                 self._tell(line)
-            for line in after_retrains(session, self._workspace, self._answer, now):
+            for line in after_retrains(session, self._workspace, self._writer, now):
                 self._tell(line)
             for line in self._writer.refresh(session, self._workspace.blobs):
                 self._tell(line)

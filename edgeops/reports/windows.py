@@ -80,7 +80,7 @@ def merged(plan: ObservePlan, rows: Sequence[ReportWindow]) -> Counters:
 def labels_of(session: Session, device: str, manifest: str, rows: Sequence[ReportWindow]) -> tuple[int, int]:
     """(correct, n) of the truths that came back for these windows.
 
-    A prediction's id begins with manifest, boot and sequence, so the primary key finds a range of windows.
+    A prediction's id begins with manifest, boot and sequence, so its index finds a range of windows.
     """
     wanted = {(row.boot, row.sequence) for row in rows}
     if not wanted:

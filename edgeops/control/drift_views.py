@@ -1,0 +1,159 @@
+"""Drift alerts explained: who drifted and what that says, which features moved and how far, bin by bin."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlmodel import Session, col, select
+
+from edgeops.control.plans import PlanShelf
+from edgeops.control.workspace import Workspace
+from edgeops.core.errors import NotFoundError
+from edgeops.core.observe import Counters, ObservePlan
+from edgeops.drift.detect import CLASSES, CONFIDENCE
+from edgeops.drift.diagnosis import Diagnosis, diagnose
+from edgeops.fleet.membership import attributes_of
+from edgeops.registry.tables import Alert, AlertDevice, Device, DeviceModel, ModelVersion, ReportWindow
+from edgeops.reports.windows import merged
+
+
+def find_alert(session: Session, alert_id: int) -> Alert:
+    """An alert by its number; raises ``NotFoundError``."""
+    alert = session.get(Alert, alert_id)
+    if alert is None:
+        raise NotFoundError(f"no alert {alert_id}", fix="edgeops drift list shows what there is")
+    return alert
+
+
+def alert_list(workspace: Workspace) -> list[dict[str, Any]]:
+    """Every alert with its diagnosis, oldest first."""
+    with workspace.registry.reading() as session:
+        found = []
+        for alert in session.exec(select(Alert).order_by(col(Alert.id))):
+            version = session.get_one(ModelVersion, alert.model_version_id)
+            diagnosis = _diagnosis(session, alert, version)
+            found.append(
+                {
+                    "alert": alert.id,
+                    "model": f"{version.model}@{version.version}",
+                    "state": alert.state,
+                    "devices": diagnosis.alarmed,
+                    "diagnosis": diagnosis.kind,
+                    "selector": diagnosis.selector,
+                    "opened": alert.opened_at,
+                    "closed": alert.closed_at,
+                    "decision": alert.decision,
+                    "reason": alert.reason,
+                }
+            )
+        return found
+
+
+def explain(workspace: Workspace, alert_id: int, device_id: str | None = None) -> dict[str, Any]:
+    """What there is to say about an alert; of one device where it is named, else of all that alarmed.
+
+    Raises ``NotFoundError`` for an alert, or a device in it, that is not there.
+    """
+    with workspace.registry.reading() as session:
+        alert = find_alert(session, alert_id)
+        version = session.get_one(ModelVersion, alert.model_version_id)
+        rows = _rows(session, alert)
+        chosen = [row for row in rows if device_id in (None, row.device_id)]
+        if not chosen:
+            raise NotFoundError(
+                f"{device_id} did not alarm in alert {alert_id}; {', '.join(row.device_id for row in rows)} did",
+                fix=f"edgeops drift explain {alert_id}",
+            )
+        diagnosis = _diagnosis(session, alert, version)
+        features = _features(chosen)
+        plan = PlanShelf(workspace.blobs).plan(version.manifest_sha256 or "")
+        current = merged(plan, _windows(session, chosen, version))
+        return {
+            "alert": alert.id,
+            "model": f"{version.model}@{version.version}",
+            "state": alert.state,
+            "diagnosis": diagnosis.kind,
+            "selector": diagnosis.selector,
+            "words": f"{diagnosis.words} {_moved_words(features, alert)}",
+            "devices": [row.device_id for row in chosen],
+            "features": features,
+            "bins": {feature["feature"]: _bins(plan, current, feature["feature"]) for feature in features},
+        }
+
+
+def _rows(session: Session, alert: Alert) -> list[AlertDevice]:
+    query = select(AlertDevice).where(AlertDevice.alert_id == alert.id).order_by(col(AlertDevice.device_id))
+    return list(session.exec(query))
+
+
+def _diagnosis(session: Session, alert: Alert, version: ModelVersion) -> Diagnosis:
+    running = select(DeviceModel.device_id).where(
+        DeviceModel.model == version.model, DeviceModel.confirmed == version.manifest_sha256
+    )
+    alarmed = frozenset(row.device_id for row in _rows(session, alert))
+    wanted = set(session.exec(running)) | alarmed
+    devices = session.exec(select(Device).where(col(Device.id).in_(wanted)))
+    # each device has a name of its own, which explains nothing
+    fleet = {d.id: {k: v for k, v in attributes_of(d).items() if k != "device"} for d in devices}
+    return diagnose(fleet, alarmed)
+
+
+def _features(rows: list[AlertDevice]) -> list[dict[str, Any]]:
+    """What moved, the farthest first: on how many devices, and the largest of their shifts."""
+    found: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        for shift in row.shifts:
+            seen = found.setdefault(
+                shift["signal"], {"feature": shift["signal"], "devices": 0, "size": 0.0, "direction": "both"}
+            )
+            seen["devices"] += 1
+            if shift["distance"] >= seen["size"]:
+                seen.update(size=shift["distance"], direction=shift["direction"], evidence=shift["p_value"])
+    return sorted(found.values(), key=lambda f: (-f["size"], f["feature"]))
+
+
+def _moved_words(features: list[dict[str, Any]], alert: Alert) -> str:
+    if not features:
+        return alert.reason or ""
+    first = features[0]
+    way = {"up": "up", "down": "down"}.get(first["direction"], "apart")
+    rest = f", and {len(features) - 1} more moved" if len(features) > 1 else ""
+    return f"What moved most is {first['feature']}, {way} by a distance of {first['size']:.2f}{rest}."
+
+
+def _windows(session: Session, rows: list[AlertDevice], version: ModelVersion) -> list[ReportWindow]:
+    """The windows that were merged where each device alarmed; retention may have taken some."""
+    found: list[ReportWindow] = []
+    for row in rows:
+        query = (
+            select(ReportWindow)
+            .where(
+                ReportWindow.device_id == row.device_id,
+                ReportWindow.manifest == version.manifest_sha256,
+                ReportWindow.boot == row.boot,
+                col(ReportWindow.sequence) <= row.sequence,
+            )
+            .order_by(col(ReportWindow.sequence).desc())
+            .limit(row.windows_seen)
+        )
+        found += session.exec(query).all()
+    return found
+
+
+def _bins(plan: ObservePlan, current: Counters, feature: str) -> dict[str, list[float]]:
+    """Shares of the reference and of the windows that alarmed, bin by bin; empty where no window is left."""
+    pairs = {
+        **{
+            planned.name: (planned.reference, seen)
+            for planned, seen in zip(plan.features, current.features, strict=True)
+        },
+        CONFIDENCE: (plan.confidence, current.confidence),
+        CLASSES: (plan.classes, current.classes),
+    }
+    reference, seen = pairs[feature]
+    return {"reference": _shares(reference), "current": _shares(seen)}
+
+
+def _shares(counts: tuple[int, ...]) -> list[float]:
+    total = sum(counts)
+    return [round(count / total, 4) for count in counts] if total else []
