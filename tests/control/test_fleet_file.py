@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from support.scripted_fleet import ScriptedFleet
 
-from edgeops.control.fleet_file import apply_file, differences, read_fleet_file
+from edgeops.control.fleet_file import apply_file, differences
+from edgeops.control.fleet_file_reading import read_fleet_file
 from edgeops.core.errors import CheckFailed, ConfigError, ExitCode, NotFoundError
 
 FILE = """
@@ -49,7 +50,7 @@ def applied(fleet: ScriptedFleet, text: str) -> None:
 
 def test_what_differs_is_shown_then_done_and_then_nothing_differs(fleet: ScriptedFleet) -> None:
     assert shown(fleet, FILE) == [
-        ("set attributes", "device cam-00", "none", "site=berlin"),
+        ("set attributes", "device cam-00", "none", "site: not set -> berlin"),
         ("start", 'tiny to site = "berlin"', "nothing", "tiny@1"),
     ]
     applied(fleet, FILE)
@@ -66,11 +67,13 @@ def test_another_version_is_another_rollout_and_the_same_with_other_words_is_a_c
     fleet: ScriptedFleet,
 ) -> None:
     applied(fleet, FILE)
-    assert shown(fleet, FILE.replace("10m", "1m")) == [("change plan", "rollout 1", "other soak_s", "tiny@1")]
+    assert shown(fleet, FILE.replace("10m", "1m")) == [
+        ("change plan", "rollout 1", "nothing; rollout 1 of tiny@1 is RUNNING", "soak: 10m -> 1m")
+    ]
     applied(fleet, FILE.replace("10m", "1m"))
     assert fleet.row(1).plan["soak_s"] == 60
     assert shown(fleet, FILE.replace("tiny@1", "tiny@2")) == [
-        ("start", 'tiny to site = "berlin"', "tiny@1", "tiny@2")
+        ("start", 'tiny to site = "berlin"', "nothing; rollout 1 of tiny@1 is RUNNING", "tiny@2")
     ]
 
 
@@ -82,8 +85,11 @@ def test_another_version_is_another_rollout_and_the_same_with_other_words_is_a_c
         (FILE.replace('"100%"', '"50%"'), "rollout 1: stages '1,50%' do not end with 100%"),
         (FILE.replace("'site = ", "'site is "), "rollout 1: selector"),
         (FILE.replace("accuracy=0.02", "speed=0.02"), "rollout 1: no gate 'speed'"),
-        (FILE.replace('"10m"', "600"), "rollout 1: soak is a text"),
-        (FILE.replace('site = "berlin"\n', "site = 3\n"), "devices as"),
+        (FILE.replace('"10m"', "600"), 'rollout 1: soak = 600 must be a text such as "10m"'),
+        (
+            FILE.replace('site = "berlin"\n', "site = 3\n"),
+            'device cam-00: site = 3 must be a text such as "3"',
+        ),
         ("rollout = 3", "as \\[\\[rollout\\]\\]"),
         ("[[rollout]", "fleet.toml"),
     ],
@@ -111,5 +117,5 @@ def test_what_was_taken_back_is_not_started_again_by_a_file_that_is_applied_agai
         applied(fleet, FILE)
     assert caught.value.exit_code == ExitCode.CHECK_FAILED == 3
     assert shown(fleet, FILE.replace("tiny@1", "tiny@2")) == [
-        ("start", 'tiny to site = "berlin"', "nothing", "tiny@2")
+        ("start", 'tiny to site = "berlin"', "tiny@1 on 1 of 1", "tiny@2")
     ]

@@ -8,7 +8,8 @@ import pytest
 from sqlmodel import select
 from support.scripted_fleet import ScriptedFleet
 
-from edgeops.control.fleet_file import apply_file, differences, read_fleet_file
+from edgeops.control.fleet_file import apply_file, differences
+from edgeops.control.fleet_file_reading import read_fleet_file
 from edgeops.core.errors import ConfigError
 from edgeops.registry.tables import Deployment
 
@@ -161,8 +162,8 @@ class TestOverlappingEntries:
         assert (fleet.runs(2), fleet.runs(3)) == ({"cam-2", "cam-3"}, {"cam-0", "cam-1"})
         later = text.replace("tiny@2", "tiny@4")
         assert differs(fleet, later) == [
-            "start tiny to every device, now tiny@2",
-            "start tiny to site = berlin, now tiny@3, overruled by an entry above",
+            "start tiny to every device, now tiny@2 on 2 of 4, tiny@3 on 2",
+            "start tiny to site = berlin, now tiny@3 on 2 of 2; overruled by an entry above",
         ]
         applied(fleet, later)
         fleet.turn(6)
