@@ -152,7 +152,7 @@ def replay(
     output: OutputOption = Format.TABLE,
     json: JsonOption = False,
 ) -> None:
-    """Try the detectors on last year's data: what alarms would there have been?
+    """Try the detectors on last year's data, and see which alarms there would have been.
 
     Example: edgeops drift replay --reference ref.npz --stream year.npz --window 200
     """

@@ -93,7 +93,8 @@ class TestKeys:
 
     def test_an_altered_trust_root(self, workspace: Workspace) -> None:
         path = workspace.keys_folder / "trust.cose"
-        path.write_bytes(path.read_bytes()[:-1] + b"\0")
+        whole = path.read_bytes()
+        path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
         with pytest.raises(TrustError):
             load_trust_envelope(workspace.keys_folder)
 
