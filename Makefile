@@ -2,11 +2,12 @@
 
 PYTHON ?= python3.11
 VENV := .venv
+PEERS := .venv-peers
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 STAMPS := $(VENV)/.stamps
 
-.PHONY: help setup setup-dev system-packages demo test check bench soak clean
+.PHONY: help setup setup-dev system-packages demo test check bench bench-peers soak clean
 .DEFAULT_GOAL := help
 
 help:
@@ -14,6 +15,7 @@ help:
 	@echo "make test  [ARGS=...]   set up and run the tests, with coverage"
 	@echo "make check              ruff, mypy and the import contracts"
 	@echo "make bench [ONLY=name]  measure against benchmarks/limits.toml"
+	@echo "make bench-peers        the drift detectors that bench_drift_peers compares with, in $(PEERS)"
 	@echo "make soak               the long proofs"
 	@echo "make setup              only the virtual environment, in $(VENV)"
 	@echo "make clean              remove what these made, but not $(VENV)"
@@ -53,6 +55,12 @@ check: setup-dev
 
 bench: setup
 	$(BIN)/python benchmarks/run.py $(if $(ONLY),--only $(ONLY))
+
+# NannyML may be missing: the benchmark says so
+bench-peers: $(STAMPS)/created
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip --disable-pip-version-check install --quiet -r benchmarks/peers/drift_requirements.txt
+	-$(PEERS)/bin/python -m pip --disable-pip-version-check install --quiet 'nannyml>=0.13,<0.14' -r benchmarks/peers/drift_requirements.txt
 
 # pytest answers 5 when no test carries the mark
 soak: setup-dev system-packages

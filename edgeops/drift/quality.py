@@ -69,8 +69,10 @@ class QualityDetector:
             least = max(MIN_RUN, LONGEST_RUNS * self._longest[column])
             if least > self._window:
                 continue
-            for window, (values, seen) in enumerate(zip(self._values, self._seen, strict=True)):
-                run = longest_run(values[seen[:, column], column])
+            values = self._values[:, :, column]
+            repeats = (values[:, 1:] == values[:, :-1]).sum(axis=1) + (~self._seen[:, :, column]).sum(axis=1)
+            for window in np.nonzero(repeats >= least - 1)[0].tolist():
+                run = longest_run(values[window][self._seen[window, :, column]])
                 if run >= least:
                     alarms.append(Alarm(window, self.kind, (name,), 0.0, run / self._window))
         return alarms

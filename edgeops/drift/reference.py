@@ -109,7 +109,7 @@ class FeatureReference:
                 needed=needed,
             )
         level = _mean_of(self._steps, self._level, n)
-        spread = _mean_of(self._squares, self._spread, n)
+        spread = _never_below_zero(_mean_of(self._squares, self._spread, n), n)
         if not (level.window.independent and spread.window.independent):
             level, spread = _skewed(level), _skewed_squares(level, spread, n)
         return Calibration(level, spread, self._cells(n, level, spread))
@@ -171,11 +171,20 @@ def _skewed(level: Mean) -> Mean:
 
 def _skewed_squares(level: Mean, spread: Mean, n: int) -> Mean:
     """The upper tail of a mean of squares follows its largest eigenvalue, which is the level's inflation (the spectral
-    density at 0), while its variance follows the squares' own. The lower one ends at 0.
+    density at 0), while its variance follows the squares' own.
     """
     factor = max(1.0, level.window.factor) / max(1.0, spread.window.factor)
-    relative = (spread.variance * spread.window.factor / n) ** 0.5 / max(spread.mean, 1e-12)
-    return replace(spread, below=2 * relative, above=spread.above * factor)
+    return replace(spread, below=_ends_at_zero(spread, n), above=spread.above * factor)
+
+
+def _never_below_zero(spread: Mean, n: int) -> Mean:
+    """A mean of squares may come as near to 0 as it likes, however skewed an outlier makes the reference seem."""
+    return replace(spread, below=min(spread.below, _ends_at_zero(spread, n)))
+
+
+def _ends_at_zero(spread: Mean, n: int) -> float:
+    """The skewness of the gamma distribution that has this mean and variance, and no more."""
+    return 2 * (spread.variance * spread.window.factor / n) ** 0.5 / max(spread.mean, 1e-12)
 
 
 def _grouped(filled: NDArray[np.int64], count: int) -> NDArray[np.int64]:

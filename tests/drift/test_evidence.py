@@ -135,3 +135,18 @@ class TestSize:
             assert forth == pytest.approx(back, abs=1e-9)
             assert 0 <= forth <= 1
         assert jensen_shannon(one, one[np.newaxis])[0] == pytest.approx(0.0, abs=1e-7)
+
+
+@pytest.mark.parametrize("window", [50, 200])
+@pytest.mark.parametrize("draw", ["student", "lognormal"])
+def test_values_with_heavy_tails_are_quiet_too(draw: str, window: int) -> None:
+    """An outlier in the reference made ordinary windows certain: its skewness cut the lower tail off."""
+
+    def values(seed: int, rows: int) -> np.ndarray:
+        made = np.random.default_rng(seed)
+        return made.standard_t(3, rows) if draw == "student" else made.lognormal(0.0, 1.0, rows)
+
+    p = np.concatenate(
+        [p_of(values(seed, 900), values(100 + seed, 100 * window), window) for seed in range(30)]
+    )
+    assert (weighed(p) < 1e-3).mean() < 0.004
