@@ -17,7 +17,7 @@ from edgeops.drift.dispersion import Dispersion
 FOURIER = 64
 _SEED = 20_261_121
 _SMALLEST = 0.02  # of the largest eigenvalue: what varies less is noise of rounding
-_PER_COMPONENT, _PER_COMPONENT_DEPENDENT = 2.5, 10
+_PER_COMPONENT, _PER_COMPONENT_DEPENDENT = 8, 16
 """So many effective rows a component must have in a window for its mean to be nearly normal."""
 
 
@@ -32,7 +32,7 @@ class FourierReference:
         values = self.transform(steps)
         self.rows, self._mean = len(values), values.mean(axis=0)
         eigenvalues, vectors = np.linalg.eigh(np.cov(values - self._mean, rowvar=False))
-        kept = eigenvalues > _SMALLEST * eigenvalues[-1]
+        kept = np.nonzero(eigenvalues > _SMALLEST * eigenvalues[-1])[0][::-1]  # the largest first
         self._whiten = vectors[:, kept] / np.sqrt(eigenvalues[kept])
         components = (values - self._mean) @ self._whiten
         self._spreads = [Dispersion(components[:, index]) for index in range(components.shape[1])]
@@ -46,16 +46,17 @@ class FourierReference:
         from scipy.special import chdtrc, fdtrc
 
         inflations = [spread.inflation(n) for spread in self._spreads]
-        count = len(inflations)
-        factors = np.array([inflation.factor for inflation in inflations])
         independent = all(inflation.independent for inflation in inflations)
-        needed = count * (_PER_COMPONENT if independent else _PER_COMPONENT_DEPENDENT)
-        if n / max(1.0, float(factors.max())) < needed:
+        effective = n / max(1.0, *(inflation.factor for inflation in inflations))
+        each = _PER_COMPONENT if independent else _PER_COMPONENT_DEPENDENT
+        count = min(len(inflations), int(effective // each))
+        if count < 2:
             return np.ones(len(sums))
-        whole = np.array([spread.inflation(self.rows).factor for spread in self._spreads])
-        components = (sums / n - self._mean) @ self._whiten
+        factors = np.array([inflation.factor for inflation in inflations[:count]])
+        whole = np.array([spread.inflation(self.rows).factor for spread in self._spreads[:count]])
+        components = (sums / n - self._mean) @ self._whiten[:, :count]
         total = (components**2 / (factors / n + whole / self.rows)).sum(axis=1)
-        df = min(inflation.df for inflation in inflations)
+        df = min(inflation.df for inflation in inflations[:count])
         p = chdtrc(count, total) if np.isinf(df) else fdtrc(count, df, total / count)
         return np.asarray(p, np.float64)
 
