@@ -87,11 +87,13 @@ def _rows(session: Session, alert: Alert) -> list[AlertDevice]:
 
 
 def _diagnosis(session: Session, alert: Alert, version: ModelVersion) -> Diagnosis:
+    # Those that moved on to another version since were of the fleet too: most do, once an alert was answered.
     running = select(DeviceModel.device_id).where(
         DeviceModel.model == version.model, DeviceModel.confirmed == version.manifest_sha256
     )
+    ran = select(ReportWindow.device_id).where(ReportWindow.manifest == version.manifest_sha256).distinct()
     alarmed = frozenset(row.device_id for row in _rows(session, alert))
-    wanted = set(session.exec(running)) | alarmed
+    wanted = {*session.exec(running), *session.exec(ran), *alarmed}
     devices = session.exec(select(Device).where(col(Device.id).in_(wanted)))
     # each device has a name of its own, which explains nothing
     fleet = {d.id: {k: v for k, v in attributes_of(d).items() if k != "device"} for d in devices}

@@ -78,6 +78,18 @@ def test_a_cohort_is_named_by_what_it_shares(fleet: ScriptedFleet) -> None:
     assert (row["diagnosis"], row["selector"]) == ("cohort", 'site = "berlin"')
 
 
+def test_a_diagnosis_stands_when_the_fleet_has_moved_on_to_another_version(fleet: ScriptedFleet) -> None:
+    """In the demo three drifted cameras of six became the whole fleet as soon as version 2 was rolled out."""
+    drifts(fleet, *(f"cam-{n:02d}" for n in range(4)))
+    for device in fleet.devices.values():
+        device.online = True
+    fleet.release(2)
+    fleet.run(2)
+    (row,) = alert_list(fleet.workspace)
+    assert (row["diagnosis"], row["selector"]) == ("cohort", 'site = "berlin"')
+    assert "4 of 12 devices" in explain(fleet.workspace, 1)["words"]
+
+
 def test_features_are_told_the_farthest_first_with_their_bins(fleet: ScriptedFleet) -> None:
     drifts(fleet, "cam-05", "cam-06")
     facts = explain(fleet.workspace, 1)
