@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeops.core.observe import ObservePlan, empty_counters
+from edgeops.core.counters import empty_counters
+from edgeops.core.observe import ObservePlan
 from edgeops.drift.arrays import Arrays, Scale, scale_of
 from edgeops.drift.concept import RUN_LENGTH, ErrorStream
 from edgeops.drift.estimate import estimated_accuracy

@@ -27,8 +27,8 @@ import numpy as np
 from bench_drift import ALLOWED, FEATURES, NULL, REFERENCE, WINDOW
 from numpy.typing import NDArray
 
-from edgeops.core.observe import FEATURES as EXTRACTED
-from edgeops.core.observe import extract
+from edgeops.core.input_features import FEATURES as EXTRACTED
+from edgeops.core.input_features import extract
 from edgeops.drift.arrays import Arrays
 from edgeops.drift.replay import replay
 

@@ -120,6 +120,17 @@ def _doctor(options: argparse.Namespace) -> int:
     return 0
 
 
+def _bench(options: argparse.Namespace) -> int:
+    from device_agent.bench import as_dict, lines, measure
+
+    costs = measure(options.model, options.rounds, options.inferences)
+    if options.json:
+        print(json.dumps(as_dict(costs)))
+    else:
+        print("\n".join(lines(costs)))
+    return 0
+
+
 def _report(error: Exception, command: str) -> int:
     from edgeops.core.errors import EdgeOpsError, UsageError, exit_code_of
 
@@ -166,6 +177,16 @@ def _parser() -> argparse.ArgumentParser:
     doctor.add_argument("--model", type=Path, metavar="FILE", help="a .tflite file to try")
     doctor.add_argument("--json", action="store_true", help="print one JSON document")
     doctor.set_defaults(command=_doctor)
+
+    bench = commands.add_parser("bench", help="say what counting costs here")
+    _described(bench, "Measure what counting costs beside a bare interpreter call.", _EXAMPLES["bench"])
+    bench.add_argument("--model", type=Path, required=True, metavar="FILE", help="an int8 .tflite file")
+    bench.add_argument("--rounds", type=_count, default=500, metavar="N", help="rounds of 32 calls")
+    bench.add_argument(
+        "--inferences", type=_count, default=100_000, metavar="N", help="over so many memory must not grow"
+    )
+    bench.add_argument("--json", action="store_true", help="print one JSON document")
+    bench.set_defaults(command=_bench)
     return parser
 
 
@@ -174,6 +195,7 @@ _EXAMPLES = {
     "run": "cat inputs.jsonl | python -m device_agent run --config agent.toml --source stdin --predictions",
     "simulate": "python -m device_agent simulate --config simulate.toml --shard 1/2",
     "doctor": "python -m device_agent doctor --config agent.toml",
+    "bench": "python -m device_agent bench --model model.tflite",
 }
 
 

@@ -158,7 +158,7 @@ class Agent:
         """Send what was counted, say goodbye, disconnect."""
         self.flush()
         for entry in self._models.values():
-            entry.host.close()
+            entry.close()
         self._budget.close()
         self._published = None  # once more, with the counters as they stand at the end
         self._publish_state()
@@ -186,9 +186,9 @@ class Agent:
         if name not in self._models:
             host = ModelHost(name, self.config, self._boot, self._trust, self._budget)
             host.start(self._now())
-            number, device = self._boot.number, self.config.device
+            number, device, data = self._boot.number, self.config.device, self.config.data
             self._models[name] = ServedModel(
-                host, number, device, self._uplink, self._reporting, self._clock, self._log
+                host, number, device, data, self._uplink, self._reporting, self._clock, self._log
             )
         return self._models[name]
 

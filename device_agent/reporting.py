@@ -27,7 +27,7 @@ class Reporting:
         """Keep a report and send it; None is none."""
         if report is None:
             return
-        report = replace(report, oldest=self._oldest(report))
+        report = replace(report, behind=self._behind(report))
         if not len(self._queue):
             self._resend.progressed(now_ms)
         try:
@@ -55,8 +55,9 @@ class Reporting:
 
     def _send(self, report: Report) -> None:
         if self._uplink.online:  # else it waits on disk, and all that waits is sent at the next connection
-            oldest = self._oldest(report)
-            self._uplink.send(Kind.REPORT, replace(report, oldest=oldest, dropped=self._queue.dropped))
+            behind = self._behind(report)
+            self._uplink.send(Kind.REPORT, replace(report, behind=behind, dropped=self._queue.dropped))
 
-    def _oldest(self, report: Report) -> int:
-        return self._queue.oldest(report.boot, report.model) or report.sequence
+    def _behind(self, report: Report) -> int:
+        oldest = self._queue.oldest(report.boot, report.model)
+        return 0 if oldest is None else max(0, report.sequence - oldest)

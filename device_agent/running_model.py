@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 from device_agent.inference import Interpreter, installed_runtime, open_interpreter
 from device_agent.slots import SlotStore
 from edgeops.core.codec import decode
-from edgeops.core.errors import DoesNotFit, EdgeOpsError, InferenceFailed, InputError, StorageError
+from edgeops.core.errors import DoesNotFit, EdgeOpsError, InferenceFailed, InputError, StorageError, WireError
 from edgeops.core.features.steps import output_shape, quantized_input
 from edgeops.core.manifest import Manifest
-from edgeops.core.observe import BINS, ObservePlan, extract
+from edgeops.core.observe import ObservePlan
 from edgeops.core.outputs import RECONSTRUCTION, RECONSTRUCTION_LABELS, class_scores
 from edgeops.core.selftest import SelfTest, difference
 from edgeops.core.signing import unverified_payload
+from edgeops.core.window import Window
 
 RUNTIME = "tflite"
 
@@ -119,16 +120,23 @@ def _check_consistent(model: RunningModel) -> None:
         raise DoesNotFit(
             f"labels {manifest.labels} where a reconstruction has {RECONSTRUCTION_LABELS}", limit="labels"
         )
-    for feature in plan.features:
-        if len(feature.edges) != BINS - 1:
-            raise DoesNotFit(f"feature {feature.name!r} has {len(feature.edges)} bin edges", limit="bins")
     made = output_shape(manifest.preprocessing, manifest.raw_shape)
     if made != tuple(given.shape):
         raise DoesNotFit(
             f"preprocessing gives the shape {made}, the model takes {given.shape}", limit="shape"
         )
     quantized_input(manifest, np.zeros(manifest.raw_shape, np.float32))
-    extract([feature.name for feature in plan.features], zeros[np.newaxis])
+    _check_countable(plan, zeros, classes)
+
+
+def _check_countable(plan: ObservePlan, zeros: NDArray[np.int8], classes: int) -> None:
+    try:
+        window = Window(plan)
+    except WireError as error:
+        raise DoesNotFit(error.message, limit="bins") from error
+    window.count_input(zeros)
+    window.count_prediction(0, 0, 0, [0] * classes)
+    window.counters()
 
 
 def open_tested(store: SlotStore, digest: bytes, target: str, runtime: str | None) -> RunningModel:

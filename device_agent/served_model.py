@@ -5,8 +5,10 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from device_agent.capture import Capture
+from device_agent.label_queue import LabelQueue
 from device_agent.model_host import ModelHost
 from device_agent.observing import Observing
 from device_agent.reporting import Reporting
@@ -39,7 +41,7 @@ class Prediction:
 class ServedModel:
     """Its update driver, its windows, its capture and label policies. Times are milliseconds of uptime.
 
-    ``clock`` (seconds) measures inferences only.
+    ``data`` is the agent's folder, ``clock`` (seconds) measures inferences only.
     """
 
     def __init__(
@@ -47,22 +49,29 @@ class ServedModel:
         host: ModelHost,
         boot: int,
         device: str,
+        data: Path,
         uplink: Uplink,
         reporting: Reporting,
         clock: Callable[[], float],
         log: Callable[[str], None],
     ) -> None:
         self.host = host
-        self.dropped_labels = 0
+        self._refused_labels = 0
         self._device = device
         self._observing = Observing(host.name, boot)
-        self._capture = Capture(None)
+        self._capture = Capture(data / "capture" / host.name)
+        self._waiting = LabelQueue(data / "labels" / host.name)
         self._desired = DesiredModel()
         self._truths: list[Truth] = []
         self._uplink = uplink
         self._reporting = reporting
         self._clock = clock
         self._log = log
+
+    @property
+    def dropped_labels(self) -> int:
+        """Truths that the label policy kept here, or that found no room on disk."""
+        return self._refused_labels + self._waiting.dropped
 
     @property
     def sequence(self) -> int:
@@ -77,8 +86,8 @@ class ServedModel:
         self._reporting.take(self._observing.switch(running, self.host.in_trial, now_ms), now_ms)
         try:
             quantized = quantized_input(running.manifest, raw)
-        except InputError:
-            self._observing.count_rejected()
+        except InputError as error:
+            self._observing.count_rejected(missing="missing" in error.fields)
             raise
         began = self._clock()
         try:
@@ -91,10 +100,12 @@ class ServedModel:
         microseconds = int((self._clock() - began) * 1e6)
         trial = self.host.in_trial
         counted = self._observing.count(quantized, output, microseconds)
-        id, label = counted.id.pack(), running.manifest.labels[counted.predicted]
-        values = quantized.tobytes()
-        if len(values) <= MAX_SAMPLE_BYTES and self._capture.wants(values, consent):
-            self._uplink.send(Kind.SAMPLE, Sample(self.host.name, running.digest, id, values))
+        id, label = counted.id, running.manifest.labels[counted.predicted]
+        if self._capture.policy is not None and quantized.nbytes <= MAX_SAMPLE_BYTES and self._uplink.online:
+            reason = self._capture.wants(running.plan, quantized, counted.confidence_bin, consent, now_ms)
+            if reason is not None:
+                captured = Sample(self.host.name, running.digest, id, quantized.tobytes(), reason)
+                self._uplink.send(Kind.SAMPLE, captured)
         self.host.see(raw, label, microseconds, self._clock)
         self.host.inferred(True, now_ms)
         self.settle(now_ms)
@@ -112,7 +123,7 @@ class ServedModel:
         """Take the truth of a prediction (20 bytes); whether the label policy lets it leave the device."""
         index = self._label_index(label)
         if not self._desired.labels:
-            self.dropped_labels += 1
+            self._refused_labels += 1
             return False
         self._truths.append(Truth(prediction, index))
         if len(self._truths) >= LABEL_BATCH:
@@ -121,8 +132,7 @@ class ServedModel:
 
     def desire(self, wanted: DesiredModel, generation: int, now_ms: int) -> None:
         """Follow the desired state: policies at once, the version as soon as it can be taken."""
-        if wanted.capture != self._desired.capture:
-            self._capture = Capture(wanted.capture)
+        self._capture.follow(wanted.capture)
         if wanted != self._desired:
             self._reporting.take(self._observing.close(now_ms), now_ms)  # a window holds one policy only
         self._desired = wanted
@@ -142,9 +152,14 @@ class ServedModel:
             self.flush(now_ms)
 
     def flush(self, now_ms: int) -> None:
-        """Close the window and send what was counted."""
-        self._send_labels()
+        """Close the window and send what was counted; truths after it, which are judged by it."""
         self._reporting.take(self._observing.close(now_ms), now_ms)
+        self._send_labels()
+
+    def close(self) -> None:
+        """The agent stops on purpose."""
+        self.host.close()
+        self._capture.close()
 
     def _label_index(self, label: str | int) -> int:
         running = self.host.running
@@ -162,7 +177,12 @@ class ServedModel:
         )
 
     def _send_labels(self) -> None:
+        """Send the truths that wait, the oldest first; what cannot be sent now waits on disk."""
+        while self._uplink.online and (batch := self._waiting.first()) is not None:
+            if not self._uplink.send(Kind.LABEL, batch):
+                break
+            self._waiting.remove_first()
         if self._truths:
-            if not self._uplink.send(Kind.LABEL, Labels(self.host.name, tuple(self._truths))):
-                self.dropped_labels += len(self._truths)
-            self._truths = []
+            labels, self._truths = Labels(self.host.name, tuple(self._truths)), []
+            if len(self._waiting) or not self._uplink.online or not self._uplink.send(Kind.LABEL, labels):
+                self._waiting.put(labels)

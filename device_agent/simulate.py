@@ -92,6 +92,7 @@ class LedgerLine:
     version: int
     trial: bool
     drifted: bool
+    frozen: bool = False
     n: int = 0
     correct: int = 0
     eval_n: int = 0
@@ -127,7 +128,7 @@ class Ledger:
 
 @dataclass(slots=True)
 class SimulatedDevice:
-    """An agent, its stream, and when its camera drifts."""
+    """An agent, its stream, and when its camera drifts or freezes."""
 
     plan: DevicePlan
     agent: Agent
@@ -139,6 +140,8 @@ class SimulatedDevice:
     drifted: bool = False
     _at: int = 0
     _drift_at: int | None = None
+    _confirmed_at: int | None = None
+    _frozen: Picture | None = None
     _line: LedgerLine | None = field(default=None)
 
     def turn(self) -> bool:
@@ -150,8 +153,10 @@ class SimulatedDevice:
             if self._drift_at is not None and self.agent.sequence() >= self._drift_at:
                 self.drifted = True
             picture = self.stream[self._at]
+            self._freeze(picture)
+            shown = self._frozen or picture
             prediction = self.agent.predict(
-                picture.drifted if self.drifted else picture.plain, consent=not picture.evaluation
+                shown.drifted if self.drifted else shown.plain, consent=not shown.evaluation
             )
         except (NoModel, InferenceFailed):
             return False  # the agent has counted what failed; the stream waits
@@ -159,6 +164,16 @@ class SimulatedDevice:
         self._note(picture, prediction)
         self.agent.feedback(prediction.id, picture.truth)
         return True
+
+    def _freeze(self, picture: Picture) -> None:
+        """Hold the picture while the camera is frozen."""
+        if self.plan.frozen is None or self._confirmed_at is None:
+            return
+        start, end = (self._confirmed_at + window for window in self.plan.frozen)
+        if start <= self.agent.sequence() < end:
+            self._frozen = self._frozen or picture
+        else:
+            self._frozen = None
 
     def close(self) -> None:
         """Close the agent, which closes its window."""
@@ -177,9 +192,12 @@ class SimulatedDevice:
                 prediction.model_version,
                 prediction.trial,
                 self.drifted,
+                self._frozen is not None,
             )
         right = picture.truth in (prediction.label, prediction.index)
         self._line.count(right, picture.evaluation)
+        if self._confirmed_at is None and not prediction.trial:
+            self._confirmed_at = id.sequence
         if self._drift_at is None and self.plan.drifts and not prediction.trial:
             self._drift_at = id.sequence + self.drift_after_windows
         if self.agent.sequence() != id.sequence:

@@ -21,17 +21,27 @@ _KEYS: dict[str, type | tuple[type, ...]] = {
     "drift_after_windows": int,
     "device": list,
 }
-_DEVICE_KEYS: dict[str, type | tuple[type, ...]] = {"agent": str, "site": str, "drifts": bool}
+_DEVICE_KEYS: dict[str, type | tuple[type, ...]] = {
+    "agent": str,
+    "site": str,
+    "drifts": bool,
+    "frozen": list,
+}
 
 
 @dataclass(frozen=True, slots=True)
 class DevicePlan:
-    """One device: its name and ``agent.toml``, the site it stands at, and whether its camera will drift."""
+    """One device: its name and ``agent.toml``, the site it stands at, and whether its camera will drift.
+
+    ``frozen``: from which to before which window, counted from its first confirmed one, it gives the same picture again
+    and again.
+    """
 
     name: str
     agent: Path
     site: str
     drifts: bool
+    frozen: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +74,8 @@ def load_plan(path: Path) -> SimulationPlan:
         _check(entry, _DEVICE_KEYS, path, ("agent",), "device")
         agent = base / entry["agent"]
         name = load_config(agent).device
-        devices.append(DevicePlan(name, agent, entry.get("site", "site"), entry.get("drifts", False)))
+        frozen = _frozen(entry.get("frozen"), path)
+        devices.append(DevicePlan(name, agent, entry.get("site", "site"), entry.get("drifts", False), frozen))
     names = [device.name for device in devices]
     if not names or len(set(names)) != len(names):
         why = "a device stands twice" if names else "there is no device"
@@ -105,6 +116,19 @@ def _check(
             raise ConfigError(
                 f"{path}: {key} = {value!r} is of the wrong type", file=str(path), key=key, value=value
             )
+
+
+def _frozen(value: list[Any] | None, path: Path) -> tuple[int, int] | None:
+    if value is None:
+        return None
+    if len(value) != 2 or not all(type(window) is int for window in value) or not 0 <= value[0] < value[1]:
+        raise ConfigError(
+            f"{path}: frozen = {value} is not [FROM, TO] in windows",
+            file=str(path),
+            key="frozen",
+            value=value,
+        )
+    return value[0], value[1]
 
 
 def _check_ranges(plan: SimulationPlan, path: Path) -> None:

@@ -31,6 +31,7 @@ from edgeops.core.codec import (  # noqa: E402
     UInt,
     fields_of,
 )
+from edgeops.core.counter_block import CounterBlock  # noqa: E402
 from edgeops.core.errors import EdgeOpsError, ExitCode  # noqa: E402
 from edgeops.core.features.operations import OPERATIONS  # noqa: E402
 from edgeops.core.features.parameters import LIMIT, REQUIRED, Parameter  # noqa: E402
@@ -144,7 +145,8 @@ def message(cls: type[Message]) -> str:
         (str(key), f"`{name}`", words(kind), "yes" if required else "no")
         for key, name, kind, required in fields_of(cls)
     )
-    return f"### {cls.__name__}\n\n{prose(cls.__doc__)}{standing}\n\n" + table(
+    listed = " A list of its fields in the order of their keys." if cls.AS_LIST else ""
+    return f"### {cls.__name__}\n\n{prose(cls.__doc__)}{listed}{standing}\n\n" + table(
         ("key", "field", "type", "required"), rows
     )
 
@@ -186,6 +188,8 @@ def words(kind: FieldKind) -> str:
             return f"list of at most {most} × ({words(of)})"
         case MapOf(key, value, most):
             return f"map of at most {most} × ({words(key)} → {words(value)})"
+        case CounterBlock():
+            return "[counters](#counters), packed"
         case Nested(cls):
             return f"[{cls.__name__}](#{cls.__name__.lower()})"
     raise TypeError(f"no words for {kind}")

@@ -27,18 +27,36 @@ app = typer.Typer(
 def status(
     workspace: WorkspaceOption = ".", output: OutputOption = Format.TABLE, json: JsonOption = False
 ) -> None:
-    """Show which devices drifted, in which window, and which feature moved how far.
+    """Show how right each version is, as estimated and as measured, who is silent, and which devices drifted.
 
     Example: edgeops drift status
     """
     from pathlib import Path
 
-    from edgeops.control.alerts import alert_rows
+    from edgeops.control.drift_status import drift_status, interval_words
     from edgeops.control.workspace import Workspace
+    from edgeops.reports.standing import BLIND
 
-    rows = alert_rows(Workspace(Path(workspace)))
+    facts, form = drift_status(Workspace(Path(workspace))), chosen(output, json)
+    if form is Format.JSON:
+        print_json(facts)
+        return
     columns = ["alert", "model", "state", "device", "window", "moved", "decision"]
-    print_rows(rows, columns, chosen(output, json), "no drift alert")
+    if form is Format.TABLE and facts["models"]:
+        models = [
+            {
+                **row,
+                "estimated": interval_words(row["estimated_accuracy"]),
+                "measured": interval_words(row["measured_accuracy"]),
+            }
+            for row in facts["models"]
+        ]
+        print_rows(models, ["model", "devices", "silent", "drifted", "estimated", "measured"], form, "")
+        tell(f"accuracy {BLIND}.")
+        for note in facts["notes"]:
+            tell(note)
+        print()
+    print_rows(facts["alerts"], columns, form, "no drift alert")
 
 
 @app.command("list")
@@ -89,10 +107,16 @@ def explain(
         return
     tell(facts["words"])
     rows = [
-        {**row, "evidence": f"{row['evidence']:.2g}", "size": f"{row['size']:.3f}"}
+        {
+            **row,
+            "evidence": f"{row['evidence']:.2g}",
+            "size": f"{row['size']:.3f}",
+            "importance": None if row["importance"] is None else f"{row['importance']:.2f}",
+        }
         for row in facts["features"]
     ]
-    print_rows(rows, ["feature", "size", "direction", "evidence", "devices"], form, "nothing moved")
+    columns = ["feature", "kind", "size", "importance", "direction", "evidence", "devices"]
+    print_rows(rows, columns, form, "nothing moved")
     if form is not Format.TABLE or not rows:
         return
     first = facts["features"][0]["feature"]
@@ -133,40 +157,76 @@ def ack(
 
 @app.command("replay")
 def replay(
+    model: Annotated[
+        str | None, typer.Option(help="A version, e.g. digits@1: judge again what its devices reported.")
+    ] = None,
     reference: Annotated[
-        str, typer.Option(help="NPZ with x (rows, features) of the usual world, in its order.")
-    ],
+        str | None, typer.Option(help="NPZ with x (rows, features) of the usual world, in its order.")
+    ] = None,
     stream: Annotated[
-        str, typer.Option(help="NPZ with x, and y_true, y_pred, confidence where there are any.")
-    ],
-    window: Annotated[int, typer.Option(help="Rows in a window.", min=10)],
+        str | None, typer.Option(help="NPZ with x, and y_true, y_pred, confidence where there are any.")
+    ] = None,
+    window: Annotated[int | None, typer.Option(help="Rows in a window of the stream.", min=10)] = None,
     labels: Annotated[str | None, typer.Option(help="NPZ or NPY with y_true for the stream's rows.")] = None,
-    false_alarms: Annotated[str, typer.Option(help="How many are allowed.")] = "1 per 3000 windows",
+    false_alarms: Annotated[
+        str | None, typer.Option(help="How many are allowed; else 1 per 3000 windows, or the workspace's.")
+    ] = None,
     interval: Annotated[str | None, typer.Option(help="How long a window lasts, e.g. 1m.")] = None,
     min_size: Annotated[
-        float, typer.Option(help="The Jensen-Shannon distance from which a shift matters.", min=0.0, max=1.0)
-    ] = 0.02,
+        float | None,
+        typer.Option(help="The Jensen-Shannon distance from which a shift matters.", min=0.0, max=1.0),
+    ] = None,
     run_length: Annotated[
         float, typer.Option(help="Labels between two false alarms about errors.", min=10.0)
     ] = 30_000.0,
+    workspace: WorkspaceOption = ".",
     output: OutputOption = Format.TABLE,
     json: JsonOption = False,
 ) -> None:
-    """Try the detectors on last year's data, and see which alarms there would have been.
+    """Try the detectors on last year's data, or again on what a version's devices reported.
 
     Example: edgeops drift replay --reference ref.npz --stream year.npz --window 200
     """
+    from edgeops.core.errors import UsageError
+
+    form = chosen(output, json)
+    if model is not None:
+        if reference or stream or labels or window or interval:
+            raise UsageError(
+                "--model judges stored reports, which need no other input",
+                fix=f"edgeops drift replay --model {model}",
+            )
+        _replay_stored(workspace, model, false_alarms, min_size, form)
+    elif reference is None or stream is None or window is None:
+        raise UsageError(
+            "what is to be replayed is not said",
+            fix="give --model, or --reference, --stream and --window",
+        )
+    else:
+        allowed = (false_alarms or "1 per 3000 windows", interval)
+        size = 0.02 if min_size is None else min_size
+        _replay_files((reference, stream, labels), window, allowed, size, run_length, form)
+
+
+def _replay_files(
+    files: tuple[str, str, str | None],
+    window: int,
+    allowed: tuple[str, str | None],
+    min_size: float,
+    run_length: float,
+    form: Format,
+) -> None:
     from pathlib import Path
 
     from edgeops.control.drift_replay import replay_files
     from edgeops.drift.budget import parse_false_alarms
     from edgeops.fleet.rollout.duration import parse_duration
 
-    seconds = parse_duration(interval, "--interval") if interval is not None else None
-    allowed = parse_false_alarms(false_alarms).per_window(seconds)
+    reference, stream, labels = files
+    seconds = parse_duration(allowed[1], "--interval") if allowed[1] is not None else None
+    rate = parse_false_alarms(allowed[0]).per_window(seconds)
     labelled = Path(labels) if labels is not None else None
-    found = replay_files(Path(reference), Path(stream), labelled, window, allowed, min_size, run_length)
-    form = chosen(output, json)
+    found = replay_files(Path(reference), Path(stream), labelled, window, rate, min_size, run_length)
     if form is Format.JSON:
         print_json(found.to_dict())
         return
@@ -183,9 +243,38 @@ def replay(
         }
         for alarm in found.alarms
     ]
-    print_rows(
-        rows,
-        ["window", "kind", "features", "size", "evidence", "merged"],
-        form,
-        f"no alarm in {found.windows} windows",
+    columns = ["window", "kind", "features", "size", "evidence", "merged"]
+    print_rows(rows, columns, form, f"no alarm in {found.windows} windows")
+
+
+def _replay_stored(
+    workspace: str, model: str, false_alarms: str | None, min_size: float | None, form: Format
+) -> None:
+    import dataclasses
+    from pathlib import Path
+
+    from edgeops.control.drift_recomputed import recompute
+    from edgeops.control.workspace import Workspace
+
+    opened = Workspace(Path(workspace))
+    settings = opened.settings.drift
+    settings = dataclasses.replace(
+        settings,
+        false_alarms=settings.false_alarms if false_alarms is None else false_alarms,
+        min_size=settings.min_size if min_size is None else min_size,
     )
+    found = recompute(opened, model, settings.terms())
+    if form is Format.JSON:
+        print_json(found.to_dict())
+        return
+    rows = [
+        {
+            **alarm,
+            "features": ", ".join(alarm["features"]),
+            "size": f"{alarm['size']:.3f}",
+            "evidence": f"{alarm['evidence']:.2g}",
+        }
+        for alarm in found.alarms
+    ]
+    columns = ["device", "window", "kind", "scope", "features", "size", "evidence"]
+    print_rows(rows, columns, form, f"no alarm in {found.windows} windows")

@@ -19,6 +19,8 @@ from edgeops.cli import (
     fleet,
     init,
     key,
+    label,
+    lineage,
     model,
     retrain,
     rollout,
@@ -59,7 +61,9 @@ app.command("apply")(apply_command.apply)
 app.add_typer(audit.app, name="audit")
 app.add_typer(fleet.app, name="fleet")
 app.add_typer(drift.app, name="drift")
+app.add_typer(label.app, name="label")
 app.add_typer(retrain.app, name="retrain")
+app.add_typer(lineage.app, name="lineage")
 app.command("demo")(demo.demo)
 app.command("doctor")(doctor.doctor)
 

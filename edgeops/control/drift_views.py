@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from sqlmodel import Session, col, select
 
+from edgeops.control.drift_references import importances
 from edgeops.control.plans import PlanShelf
 from edgeops.control.workspace import Workspace
+from edgeops.core.counters import Counters
 from edgeops.core.errors import NotFoundError
-from edgeops.core.observe import Counters, ObservePlan
-from edgeops.drift.detect import CLASSES, CONFIDENCE
+from edgeops.core.observe import MARGIN, ObservePlan
 from edgeops.drift.diagnosis import Diagnosis, diagnose
+from edgeops.drift.signals import CLASSES
 from edgeops.fleet.membership import attributes_of
 from edgeops.registry.tables import Alert, AlertDevice, Device, DeviceModel, ModelVersion, ReportWindow
 from edgeops.reports.windows import merged
@@ -65,8 +68,8 @@ def explain(workspace: Workspace, alert_id: int, device_id: str | None = None) -
                 fix=f"edgeops drift explain {alert_id}",
             )
         diagnosis = _diagnosis(session, alert, version)
-        features = _features(chosen)
         plan = PlanShelf(workspace.blobs).plan(version.manifest_sha256 or "")
+        features = _features(chosen, importances(workspace.blobs, session, version, plan))
         current = merged(plan, _windows(session, chosen, version))
         return {
             "alert": alert.id,
@@ -100,18 +103,30 @@ def _diagnosis(session: Session, alert: Alert, version: ModelVersion) -> Diagnos
     return diagnose(fleet, alarmed)
 
 
-def _features(rows: list[AlertDevice]) -> list[dict[str, Any]]:
-    """What moved, the farthest first: on how many devices, and the largest of their shifts."""
+def _features(rows: list[AlertDevice], means: Mapping[str, float]) -> list[dict[str, Any]]:
+    """What moved, by how far times what it means to the model: on how many devices, and the largest of their shifts."""
     found: dict[str, dict[str, Any]] = {}
     for row in rows:
         for shift in row.shifts:
             seen = found.setdefault(
-                shift["signal"], {"feature": shift["signal"], "devices": 0, "size": 0.0, "direction": "both"}
+                shift["signal"],
+                {
+                    "feature": shift["signal"],
+                    "kind": shift.get("kind", "data"),
+                    "devices": 0,
+                    "size": 0.0,
+                    "direction": "both",
+                    "importance": means.get(shift["signal"]),
+                },
             )
             seen["devices"] += 1
             if shift["distance"] >= seen["size"]:
                 seen.update(size=shift["distance"], direction=shift["direction"], evidence=shift["p_value"])
-    return sorted(found.values(), key=lambda f: (-f["size"], f["feature"]))
+    # what is no feature of the input concerns the model itself
+    return sorted(
+        found.values(),
+        key=lambda f: (-f["size"] * (1.0 if f["importance"] is None else f["importance"]), f["feature"]),
+    )
 
 
 def _moved_words(features: list[dict[str, Any]], alert: Alert) -> str:
@@ -149,9 +164,12 @@ def _bins(plan: ObservePlan, current: Counters, feature: str) -> dict[str, list[
             planned.name: (planned.reference, seen)
             for planned, seen in zip(plan.features, current.features, strict=True)
         },
-        CONFIDENCE: (plan.confidence, current.confidence),
         CLASSES: (plan.classes, current.classes),
     }
+    if plan.margin is not None:
+        pairs[MARGIN] = (plan.margin.reference, current.margin)
+    if feature not in pairs:  # all features together, errors, quality: not counted in bins
+        return {"reference": [], "current": []}
     reference, seen = pairs[feature]
     return {"reference": _shares(reference), "current": _shares(seen)}
 

@@ -1,178 +1,238 @@
-"""The drift watch: report windows in, alerts in the registry out. The judgement itself is ``edgeops.drift``."""
+"""The drift watch: stored windows in, alerts in the registry out. The judgement itself is ``edgeops.drift.rounds``.
+
+Windows are judged in rounds by when they came. A round is judged once it has ended, in one transaction with the cursor
+that says how far was read, so that a restart goes on where it was and nothing is judged twice.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import reduce
-from operator import add
+from itertools import groupby
+from math import floor
 
 from sqlmodel import Session, col, select
 
+from edgeops.control.drift_records import (
+    DRIFT,
+    QUALITY,
+    clear_quiet,
+    has_alarmed,
+    note_flags,
+    record_findings,
+    recorded,
+)
+from edgeops.control.drift_references import (
+    MOST_LEARNED,
+    learn_window,
+    learned_windows,
+    stored_references,
+)
 from edgeops.control.plans import PlanShelf
 from edgeops.core.codec import decode
-from edgeops.core.counters import counters_of
-from edgeops.core.errors import NotFoundError, TrustError, WireError
+from edgeops.core.counters import Counters, empty_counters
+from edgeops.core.errors import DataError, NotFoundError, TrustError, WireError
 from edgeops.core.messages import Report
-from edgeops.core.observe import Counters, ObservePlan, empty_counters
-from edgeops.drift.detect import Limits
-from edgeops.drift.watch import Alarm, DeviceDrift, WindowSeen, observe
-from edgeops.registry.counts import count
+from edgeops.core.observe import ObservePlan
+from edgeops.drift.device_track import SeenWindow, Track, taken
+from edgeops.drift.learned import learn
+from edgeops.drift.rounds import judge_round
+from edgeops.drift.seasons import slot_of
+from edgeops.drift.signals import References, too_short, usual_length
+from edgeops.drift.watch_terms import WatchTerms
+from edgeops.fleet.membership import attributes_of
+from edgeops.registry.blobs import BlobStore
+from edgeops.registry.counts import count, fact, state_fact
 from edgeops.registry.names import model_of_manifest
-from edgeops.registry.tables import Alert, AlertDevice, Device, ModelVersion, ReportWindow
+from edgeops.registry.tables import Device, ModelVersion, ReportWindow
 
+CURSOR = "drift watch"
 BURN_IN_WINDOWS = 4
+"""So many windows teach a device's own reference after its world changed."""
 REPLAYED_WINDOWS = 12
+BATCH = 20_000
 
 Key = tuple[str, str]  # device, manifest digest
 
 
 class DriftWatch:
-    """One state per device and version; rebuilt from the registry after a restart, since decisions replay."""
+    """One track per device and version; rebuilt from the registry after a restart."""
 
-    def __init__(self, shelf: PlanShelf, limits: Limits) -> None:
-        self._shelf = shelf
-        self._limits = limits
-        self._states: dict[Key, DeviceDrift] = {}
-        self._burn_in: dict[Key, tuple[Counters, ...]] = {}
-        self._plans: dict[Key, ObservePlan] = {}
+    def __init__(self, blobs: BlobStore, terms: WatchTerms) -> None:
+        self._blobs = blobs
+        self._shelf = PlanShelf(blobs)
+        self._terms = terms
+        self._tracks: dict[Key, Track] = {}
+        self._stored: dict[str, References | None] = {}
+        self._learned: dict[tuple[Key, int], References] = {}
 
-    def seen(self, session: Session, device_id: str, report: Report, now: float) -> Alert | None:
-        """Take a committed window; returns the alert when this window raises or joins one."""
-        key = (device_id, report.manifest.hex())
-        version = model_of_manifest(session, key[1])
-        if version is None:
-            return None
-        if key not in self._states:
-            self._replay(session, key, version, report)
-        elif report.boot < self._states[key].last[0] and _boot_of(session, device_id) == report.boot:
-            self._states[key] = DeviceDrift()  # its disk was wiped: its boots are counted anew
-        alarm = self._judge(session, key, version, report)
-        return self._record(session, key, version, report, alarm, now) if alarm else None
+    def tick(self, session: Session, now: float) -> list[str]:
+        """Judge every round that has ended; returns what is new, in words."""
+        cursor = int(fact(session, CURSOR).get("cursor", 0))
+        query = select(ReportWindow).where(col(ReportWindow.id) > cursor)
+        rows = session.exec(query.order_by(col(ReportWindow.id)).limit(BATCH)).all()
+        this_round = floor(now / self._terms.round_s)
+        told: list[str] = []
+        for number, of_round in groupby(rows, key=lambda row: floor(row.received_at / self._terms.round_s)):
+            if number == this_round:
+                break
+            windows = list(of_round)
+            by_version = sorted(windows, key=lambda row: (row.manifest, row.id or 0))
+            for manifest, part in groupby(by_version, key=lambda row: row.manifest):
+                told += self._judge(session, manifest, list(part))
+            cursor = windows[-1].id or cursor
+        state_fact(session, CURSOR, {"cursor": cursor})
+        return told
 
     def forget(self) -> None:
-        """What was seen was not committed: each state is rebuilt from the registry at its next window."""
-        self._states.clear()
-        self._burn_in.clear()
-        self._plans.clear()
+        """What was judged was not committed: all is rebuilt from the registry."""
+        self._tracks.clear()
+        self._learned.clear()
 
-    def _replay(self, session: Session, key: Key, version: ModelVersion, before: Report) -> None:
-        """Bring a device's state to where it was: what it learned first, its last windows, whether it alarmed."""
-        self._states[key] = DeviceDrift()
-        of_key = select(ReportWindow).where(ReportWindow.device_id == key[0], ReportWindow.manifest == key[1])
-        this = session.exec(
-            of_key.where(ReportWindow.boot == before.boot, ReportWindow.sequence == before.sequence)
-        ).first()
-        earlier = of_key.where(col(ReportWindow.id) < this.id) if this is not None and this.id else of_key
-        learned = 0  # the last window that the device's own reference was made of: it is not judged
-        if _drifted_under_parent(session, key[0], version):
-            for row in session.exec(earlier.order_by(col(ReportWindow.id))):
-                self._judge(session, key, version, decode(Report, row.counters))
-                learned = row.id or 0
-                if key in self._plans:
-                    break
-        latest = earlier.where(col(ReportWindow.id) > learned)
-        latest = latest.order_by(col(ReportWindow.id).desc()).limit(REPLAYED_WINDOWS)
-        for row in reversed(session.exec(latest).all()):
-            self._judge(session, key, version, decode(Report, row.counters))
-        # A replay that begins in the middle may see an alarm that never was, or miss one: the registry knows.
-        alarmed = _has_alarmed(session, key[0], version.id)
-        self._states[key] = replace(self._states[key], alarmed=alarmed)
-
-    def _judge(self, session: Session, key: Key, version: ModelVersion, report: Report) -> Alarm | None:
-        counters = counters_of(report)
-        window = WindowSeen(report.sequence, report.boot, counters, report.trial, report.manifest)
+    def _judge(self, session: Session, manifest: str, rows: Sequence[ReportWindow]) -> Iterator[str]:
+        version = model_of_manifest(session, manifest)
+        if version is None:
+            return
         try:
-            # raises when bins or shapes are not the plan's: a device may say anything
-            counters + empty_counters(self._shelf.plan(key[1]))
-            plan = self._plan(session, key, version, report, counters)
-            if plan is None:
-                return None
-            self._states[key], alarm = observe(self._states[key], plan, window, self._limits)
-        except WireError as error:
-            count(session, "report with other bins", key[0], error.message)
-            return None
+            plan = self._shelf.plan(manifest)
         except (NotFoundError, TrustError) as error:  # the blob store lost the plan: ingest goes on
-            count(session, "report that cannot be judged", key[0], error.message)
-            return None
-        return alarm
-
-    def _plan(
-        self, session: Session, key: Key, version: ModelVersion, report: Report, counters: Counters
-    ) -> ObservePlan | None:
-        """The reference to judge by; None while a device whose world has changed learns its own anew.
-
-        A retrain answers a changed world: devices that drifted under the parent version will look drifted
-        against the old reference for ever. Their reference is what they report first under the new version.
-        """
-        if key not in self._plans:
-            plan = self._shelf.plan(key[1])
-            if not _drifted_under_parent(session, key[0], version):
-                self._plans[key] = plan
-                return plan
-            if not report.trial and counters.bins == plan.digest():
-                self._burn_in[key] = (*self._burn_in.get(key, ()), counters)
-            if len(self._burn_in.get(key, ())) >= BURN_IN_WINDOWS:
-                self._plans[key] = relearned(plan, reduce(add, self._burn_in.pop(key)))
-            return None
-        return self._plans[key]
-
-    def _record(
-        self, session: Session, key: Key, version: ModelVersion, report: Report, alarm: Alarm, now: float
-    ) -> Alert | None:
-        query = select(Alert).where(Alert.model_version_id == version.id, Alert.state != "closed")
-        alert = session.exec(query).first()
-        if alert is None:
-            alert = Alert(model_version_id=version.id or 0, state="open", opened_at=now)
-            session.add(alert)
-            session.flush()
-        if session.get(AlertDevice, (alert.id, key[0])) is not None:
-            return None
-        session.add(
-            AlertDevice(
-                alert_id=alert.id or 0,
-                device_id=key[0],
-                boot=report.boot,
-                sequence=alarm.sequence,
-                windows_seen=alarm.span,
-                shifts=[
-                    {
-                        "signal": shift.signal,
-                        "distance": round(shift.distance, 4),
-                        "p_value": shift.p_value,
-                        "direction": shift.direction,
-                        "n": shift.n,
-                    }
-                    for shift in alarm.shifts
-                ],
-                raised_at=now,
-            )
+            for row in rows:
+                count(session, "report that cannot be judged", row.device_id, error.message)
+            return
+        windows = [window for row in rows if (window := self._window(session, row, plan)) is not None]
+        received = {row.id or 0: row.received_at for row in rows}
+        for window in windows:
+            self._remember(session, (window.device, manifest), window)
+        against = {w.id: self._against(session, version, plan, w) for w in windows}
+        tracks = {w.device: self._tracks[w.device, manifest] for w in windows}
+        done = judge_round(
+            tracks, windows, lambda w: against[w.id], cohorts_of(session, tracks), self._terms.terms
         )
-        session.flush()
-        return alert
+        self._tracks.update({(device, manifest): track for device, track in done.tracks.items()})
+        for device, note in done.notes:
+            count(session, note, device)
+        yield from record_findings(session, version, done.findings, received)
+        note_flags(session, version, done.tracks)
+        at = max(received.values())
+        quiet = {d for d, track in tracks.items() if track.drifted and not done.tracks[d].drifted}
+        yield from clear_quiet(session, version, DRIFT, quiet, at)
+        mended = {d for d, track in tracks.items() if track.faulty and not done.tracks[d].faulty}
+        yield from clear_quiet(session, version, QUALITY, mended, at)
+
+    def _remember(self, session: Session, key: Key, window: SeenWindow) -> None:
+        """A track for the window's device; one whose disk was wiped counts its boots anew."""
+        if key not in self._tracks:
+            self._tracks[key] = self._replayed(session, key, window.id)
+        elif window.boot < self._tracks[key].last[0] and _boot_of(session, key[0]) == window.boot:
+            self._tracks[key] = Track()
+
+    def _replayed(self, session: Session, key: Key, before: int) -> Track:
+        query = (
+            select(ReportWindow)
+            .where(
+                ReportWindow.device_id == key[0],
+                ReportWindow.manifest == key[1],
+                col(ReportWindow.id) < before,
+            )
+            .order_by(col(ReportWindow.id).desc())
+            .limit(REPLAYED_WINDOWS)
+        )
+        track = Track()
+        plan = self._shelf.plan(key[1])
+        for row in reversed(session.exec(query).all()):
+            window = self._window(None, row, plan)
+            if window is not None and (window.boot, window.sequence) > track.last:
+                track = taken(track, window)
+        drifted, faulty, flags = recorded(session, *key)
+        return replace(track, drifted=drifted, faulty=faulty, flags=flags)
+
+    def _against(
+        self, session: Session, version: ModelVersion, plan: ObservePlan, window: SeenWindow
+    ) -> References | None:
+        """What to hold a window against; None where that is only being learned, or there is nothing.
+
+        A retrain answers a changed world: a device that drifted under the parent version will look drifted against the
+        training data for ever, so that its reference is what it reports first under the new version.
+        """
+        stored = self._stored_of(session, version, plan, window)
+        changed = version.parent_id is not None and has_alarmed(session, window.device, version.parent_id)
+        wanted = max(self._terms.learn_windows, BURN_IN_WINDOWS if changed else 0)
+        if stored is None or not wanted:
+            return stored
+        slot = window.slot
+        key = (window.device, version.manifest_sha256 or ""), slot
+        if key not in self._learned:
+            known = learned_windows(session, window.device, version, slot)
+            if len(known) < min(wanted, MOST_LEARNED):
+                if not window.trial and window.counters.inferences >= self._terms.terms.min_inputs:
+                    learn_window(session, window.device, version, slot, (*known, window.counters))
+                return None
+            self._learned[key] = learn(stored, known)
+        return self._learned[key]
+
+    def _stored_of(
+        self, session: Session, version: ModelVersion, plan: ObservePlan, window: SeenWindow
+    ) -> References | None:
+        manifest = version.manifest_sha256 or ""
+        if manifest not in self._stored:
+            try:
+                self._stored[manifest] = stored_references(self._blobs, session, version, plan)
+            except (DataError, NotFoundError) as error:
+                self._stored[manifest] = None
+                count(
+                    session,
+                    "version without a reference",
+                    f"{version.model}@{version.version}",
+                    error.message,
+                )
+        stored = self._stored[manifest]
+        if stored is not None:
+            short = too_short(stored, usual_length(window.counters.observed))
+            if short is not None:
+                count(session, "window that its reference is too short for", window.device, short)
+        return stored
+
+    def _window(self, session: Session | None, row: ReportWindow, plan: ObservePlan) -> SeenWindow | None:
+        window = seen_window(row, plan, self._terms.season)
+        if window is None and session is not None:
+            count(session, "report with other bins", row.device_id)
+        return window
 
 
-def relearned(plan: ObservePlan, counters: Counters) -> ObservePlan:
-    """The plan with the same bins and what ``counters`` saw as its reference."""
-    features = tuple(
-        replace(feature, reference=seen)
-        for feature, seen in zip(plan.features, counters.features, strict=True)
+def seen_window(row: ReportWindow, plan: ObservePlan, season: str) -> SeenWindow | None:
+    """A stored window; None where it was counted in other bins than the plan's: a device may say anything."""
+    try:
+        report = decode(Report, row.counters)
+        _check_bins(plan, report.counters)
+    except WireError:
+        return None
+    return SeenWindow(
+        row.id or 0,
+        row.device_id,
+        report.boot,
+        report.sequence,
+        report.start_ms,
+        report.duration_ms,
+        report.trial,
+        report.counters,
+        slot_of(season, row.received_at),
     )
-    return replace(plan, features=features, confidence=counters.confidence, classes=counters.classes)
 
 
-def _drifted_under_parent(session: Session, device_id: str, version: ModelVersion) -> bool:
-    return version.parent_id is not None and _has_alarmed(session, device_id, version.parent_id)
+def _check_bins(plan: ObservePlan, counters: Counters) -> None:
+    counters + empty_counters(plan)  # raises
+
+
+def cohorts_of(session: Session, tracks: Mapping[str, Track]) -> dict[str, frozenset[str]]:
+    """``key = "value"`` to the devices of a round that have it; a device's own name makes no cohort."""
+    found: dict[str, set[str]] = {}
+    for device in session.exec(select(Device).where(col(Device.id).in_(list(tracks)))):
+        for key, value in attributes_of(device).items():
+            if key != "device":
+                found.setdefault(f'{key} = "{value}"', set()).add(device.id)
+    return {selector: frozenset(devices) for selector, devices in found.items()}
 
 
 def _boot_of(session: Session, device_id: str) -> int | None:
     device = session.get(Device, device_id)
     return device.boot if device is not None else None
-
-
-def _has_alarmed(session: Session, device_id: str, version_id: int | None) -> bool:
-    query = (
-        select(AlertDevice)
-        .join(Alert, col(Alert.id) == col(AlertDevice.alert_id))
-        .where(Alert.model_version_id == version_id, AlertDevice.device_id == device_id)
-    )
-    return session.exec(query).first() is not None

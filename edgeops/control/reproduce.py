@@ -11,6 +11,7 @@ from edgeops.control.datasets import load_dataset
 from edgeops.control.run_record import changed_since, environment, recorded_recipe
 from edgeops.control.runs import find_run, version_of
 from edgeops.control.workspace import Workspace
+from edgeops.core.errors import UsageError
 from edgeops.registry.tables import DatasetVersion
 from edgeops.training.fit import Progress
 from edgeops.training.pipeline import check, train
@@ -34,12 +35,20 @@ def reproduce(workspace: Workspace, run_id: int, progress: Progress | None = Non
     """Train a run again from its record; nothing is registered. ``progress`` is as of ``train_and_register``.
 
     Raises ``NotFoundError`` for a run or dataset that is not there, ``UsageError`` for a run that was
-    recorded without its recipe, ``ConfigError`` where the code of the recipe's own architecture is gone.
+    recorded without its recipe, or of a retrain that changed an older version, ``ConfigError`` where the code of
+    the recipe's own architecture is gone.
     """
     with workspace.registry.reading() as session:
         run = find_run(session, run_id)
         row = session.get_one(DatasetVersion, run.dataset_id)
         expected = version_of(session, run).artifact_sha256
+    own = f"{row.name}@{row.version}"
+    strategy = run.record.get("strategy", "scratch")
+    if strategy != "scratch" or run.record.get("captured_in", own) != own:
+        raise UsageError(
+            f"run {run_id} is a retrain by {strategy}, which began with an older version: it is not trained anew",
+            fix=f"edgeops run show {run_id} tells what was made and how",
+        )
     recipe = recorded_recipe(run)
     dataset, _ = load_dataset(workspace, f"{row.name}@{row.version}")
     check(recipe, dataset)

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
+from dataclasses import dataclass
+from typing import Any
 
-import numpy as np
-from sqlmodel import Session, col, func, select
+from sqlmodel import col, select
 
-from edgeops.control.datasets import load_dataset, register_dataset
-from edgeops.control.drift_answer import labelled_samples
-from edgeops.control.plans import PlanShelf
 from edgeops.control.retrain_lock import retrain_lock
+from edgeops.control.retrain_proposals import proposal
+from edgeops.control.retrain_recovery import settle
+from edgeops.control.retrain_world import champion, learned, scales_of
 from edgeops.control.training_jobs import Trained, register
 from edgeops.control.workspace import Workspace
 from edgeops.core.errors import DataError, EdgeOpsError, NotFoundError
-from edgeops.core.features.steps import raw_input
 from edgeops.core.lifecycle import RETRAIN
-from edgeops.data.dataset import Dataset, Part, extend
-from edgeops.data.splitting import capture_parts
 from edgeops.registry.tables import Alert, DatasetVersion, ModelVersion, Retrain, Run
+from edgeops.training.climbing import Climbing
 from edgeops.training.fit import Progress
-from edgeops.training.gates import judge_retrain
-from edgeops.training.pipeline import evaluate_part, train
+from edgeops.training.ladder import Climb, Say, climb
 from edgeops.training.recipe import find_recipe, load_recipe
 from edgeops.training.recipe.load import with_holdout
 
@@ -44,9 +41,13 @@ def find_retrain(workspace: Workspace, alert_id: int | None) -> Retrain:
                 fix="edgeops drift status shows the alerts",
             )
         pending = session.exec(
-            select(Retrain).where(Retrain.alert_id == alert.id, col(Retrain.state).in_(("READY", "TRAINING")))
+            select(Retrain).where(
+                Retrain.alert_id == alert.id, col(Retrain.state).in_(("READY", "TRAINING", "WAITING"))
+            )
         ).first()
         if pending is not None:
+            if pending.state == "WAITING":  # who asks for it by hand need not be asked
+                pending.state = RETRAIN.next(pending.state, "approve")
             return pending
         retrain = Retrain(
             alert_id=alert.id or 0,
@@ -59,29 +60,60 @@ def find_retrain(workspace: Workspace, alert_id: int | None) -> Retrain:
     return retrain
 
 
-def run_retrain(workspace: Workspace, retrain_id: int, progress: Progress | None = None) -> Trained:
-    """Carry a retrain out; its row tells the outcome whatever happens. One at a time in a workspace."""
+def run_retrain(
+    workspace: Workspace,
+    retrain_id: int,
+    progress: Progress | None = None,
+    say: Say = lambda line: None,
+    climbing: Climbing = climb,
+) -> Trained:
+    """Carry a retrain out; its row tells the outcome whatever happens. One at a time in a workspace.
+
+    The recipe's strategies are tried from cheap to dear; ``say`` is told of each. The version that comes back is
+    ``rejected`` unless it is better. Where no single model serves both worlds, the row is ``PROPOSED``, and
+    ``retrain_proposals.specialise`` accepts its version for those that drifted.
+    """
     with retrain_lock(workspace):
-        return _run(workspace, retrain_id, progress)
+        return _run(workspace, retrain_id, progress, say, climbing)
 
 
-def _run(workspace: Workspace, retrain_id: int, progress: Progress | None) -> Trained:
+def _run(
+    workspace: Workspace, retrain_id: int, progress: Progress | None, say: Say, climbing: Climbing
+) -> Trained:
+    had = _had_ended(workspace, retrain_id)
+    if had is not None:
+        return had
     _move(workspace, retrain_id, "started")
     try:
-        trained = _retrain(workspace, retrain_id, progress)
+        carried = _retrain(workspace, retrain_id, progress, say, climbing)
     except KeyboardInterrupt:
         _move(workspace, retrain_id, "interrupted")
         raise
     except EdgeOpsError as error:
         _move(workspace, retrain_id, "failed", error.message)
         raise
-    better = trained.version.state == "registered"
+    trained = carried.trained
     with workspace.registry.session() as session:
         row = session.get_one(Retrain, retrain_id)
-        row.state = RETRAIN.next(row.state, "better" if better else "not_better")
-        row.model_version_id, row.dataset_id = trained.version.id, trained.dataset.id
+        row.state = RETRAIN.next(row.state, carried.climb.outcome)
+        row.model_version_id, row.dataset_id = trained.version.id, carried.samples_in
         row.gates, row.finished_at = list(trained.run.gates), time.time()
+        row.attempts = [attempt.as_dict() for attempt in carried.climb.attempts]
+        row.proposal = carried.proposal
+        if carried.proposal:
+            row.reason = carried.proposal["words"]
     return trained
+
+
+def _had_ended(workspace: Workspace, retrain_id: int) -> Trained | None:
+    """What an earlier attempt registered just before it was cut off; it is not done a second time."""
+    with workspace.registry.session() as session:
+        row = session.get_one(Retrain, retrain_id)
+        if row.state != "TRAINING" or not settle(session, row):
+            return None
+        version = session.get_one(ModelVersion, row.model_version_id)
+        run = session.get_one(Run, version.run_id)
+        return Trained(version, run, session.get_one(DatasetVersion, run.dataset_id))
 
 
 def _move(workspace: Workspace, retrain_id: int, event: str, reason: str | None = None) -> None:
@@ -94,7 +126,19 @@ def _move(workspace: Workspace, retrain_id: int, event: str, reason: str | None 
         session.add(row)
 
 
-def _retrain(workspace: Workspace, retrain_id: int, progress: Progress | None) -> Trained:
+@dataclass(frozen=True)
+class _Carried:
+    """What a retrain came to: a version, rejected unless it is better, and what may be proposed instead."""
+
+    trained: Trained
+    climb: Climb
+    samples_in: int | None
+    proposal: dict[str, Any]
+
+
+def _retrain(
+    workspace: Workspace, retrain_id: int, progress: Progress | None, say: Say, climbing: Climbing
+) -> _Carried:
     with workspace.registry.session() as session:
         retrain = session.get_one(Retrain, retrain_id)
         alert = session.get_one(Alert, retrain.alert_id)
@@ -108,57 +152,35 @@ def _retrain(workspace: Workspace, retrain_id: int, progress: Progress | None) -
             f"{old.model} learns from normal inputs only, and labelled samples of a changed world are not that",
             fix=f"add recordings of the new normal with edgeops data add, then: edgeops train {old.model}",
         )
-    dataset, row, captured = _extended(workspace, old, parent)
+    current = champion(workspace, old, run)
+    found = learned(workspace, recipe, old, parent, retrain.seed or run.seed, progress)
     with workspace.registry.session() as session:
-        session.get_one(Retrain, retrain_id).samples = captured
-    result = train(recipe, dataset, retrain.seed or run.seed, progress)
-    old_tflite = workspace.blobs.get(old.artifact_sha256)
-    old_steps = PlanShelf(workspace.blobs).manifest(old.manifest_sha256 or "").preprocessing
-    gates = judge_retrain(
-        recipe,
-        old_captured=evaluate_part(recipe, old_tflite, dataset, Part.CAPTURE_HOLDOUT, old_steps),
-        new_captured=evaluate_part(recipe, result.tflite, dataset, Part.CAPTURE_HOLDOUT, result.steps),
-        old_test=evaluate_part(recipe, old_tflite, dataset, Part.TEST, old_steps),
-        new_test=result.int8_metrics,
-    )
-    return register(
-        workspace, recipe, row, result, (*result.gates, *gates), parent_id=old.id, retrain_id=retrain_id
-    )
-
-
-def _extended(
-    workspace: Workspace, old: ModelVersion, parent: DatasetVersion
-) -> tuple[Dataset, DatasetVersion, int]:
-    """The parent's dataset with the labelled captured samples as its next version."""
-    base, _ = load_dataset(workspace, f"{parent.name}@{parent.version}")
-    with workspace.registry.session() as session:
-        samples = labelled_samples(session, old)
-        next_version = _next_version(session, parent.name)
-    if not samples:
+        session.get_one(Retrain, retrain_id).samples = found.samples
+    climbed = climbing(recipe.retrain.strategies, found.world, current, say)
+    taken = climbed.taken
+    if taken is None or taken.result is None:
+        problems = "; ".join(f"{attempt.strategy}: {attempt.problem}" for attempt in climbed.attempts)
         raise DataError(
-            f"no labelled samples of {old.model}@{old.version} have come",
-            fix="let devices capture (see [capture] in edgeops.toml) and send their truths with agent.feedback",
+            f"no strategy was possible for {old.model}@{old.version}: {problems}",
+            fix=f"name others under retrain.strategies in {recipe.path}",
         )
-    manifest = PlanShelf(workspace.blobs).manifest(old.manifest_sha256 or "")
-    shape = manifest.input.spec.shape
-    inputs = np.stack(
-        [raw_input(manifest, np.frombuffer(s.tensor, np.int8).reshape(shape)) for s, _ in samples]
-    ).reshape(len(samples), *base.item_shape)
-    targets = np.array([truth for _, truth in samples], np.int64)
-    origins = [f"captured:{sample.device_id}" for sample, _ in samples]
-    dataset = extend(base, inputs, targets, origins, capture_parts(inputs))
-    with workspace.registry.session() as session:
-        same = session.exec(
-            select(DatasetVersion).where(
-                DatasetVersion.name == dataset.name, DatasetVersion.sha256 == dataset.sha256
-            )
-        ).first()
-    if same is not None:
-        return dataset, same, len(samples)
-    dataset = dataclasses.replace(dataset, version=next_version)
-    return dataset, register_dataset(workspace, dataset, parent.id, []), len(samples)
-
-
-def _next_version(session: Session, name: str) -> int:
-    query = select(func.max(DatasetVersion.version)).where(DatasetVersion.name == name)
-    return int(session.exec(query).one() or 0) + 1
+    trained = register(
+        workspace,
+        recipe,
+        found.trained_on,
+        taken.result,
+        taken.gates,
+        parent_id=old.id,
+        retrain_id=retrain_id,
+        more={
+            "outcome": climbed.outcome,
+            "strategy": taken.strategy,
+            "attempts": [attempt.as_dict() for attempt in climbed.attempts],
+            "captured_in": f"{found.kept_in.name}@{found.kept_in.version}",
+            "scales_of": scales_of(taken.strategy, old, run),
+        },
+    )
+    offered = {}
+    if climbed.outcome == "divided":
+        offered = proposal(workspace, retrain.alert_id, recipe, trained.version, taken)
+    return _Carried(trained, climbed, found.kept_in.id, offered)

@@ -34,7 +34,7 @@ def local_workers(count: int) -> Iterator[Workers]:
     others = {child.pid for child in multiprocessing.active_children()}
     # TensorFlow does not survive a fork
     context = multiprocessing.get_context("spawn")
-    executor = ProcessPoolExecutor(count, mp_context=context, initializer=_start_worker)
+    executor = ProcessPoolExecutor(count, mp_context=context, initializer=start_worker)
     try:
         yield Workers(executor, count)
     except BaseException:
@@ -47,7 +47,7 @@ def local_workers(count: int) -> Iterator[Workers]:
     executor.shutdown()
 
 
-def _start_worker() -> None:
+def start_worker() -> None:
     """Ctrl-C is the parent's to answer, stdout is the parent's to write, and no worker outlives it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.dup2(2, 1)
@@ -81,7 +81,7 @@ def dask_workers(address: str) -> Iterator[Workers]:
     except (OSError, ValueError) as error:
         raise UnreachableError(
             f"no Dask scheduler answers at {address}: {error}",
-            fix="start one with dask scheduler, or search without --dask",
+            fix="start one with dask scheduler, or go without --dask",
             address=address,
         ) from error
     with client:

@@ -6,20 +6,19 @@ process that is killed anywhere goes on where it was.
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Hashable
 from dataclasses import replace
 
 from sqlalchemy.exc import OperationalError
-from sqlmodel import Session, col, select
+from sqlmodel import Session
 
-from edgeops.control.drift_answer import SILENCE_S, DriftAnswer
+from edgeops.control.drift_answer import SILENCE_S, DriftAnswer, shift_answers
 from edgeops.control.drift_watch import DriftWatch
+from edgeops.control.error_watch import ErrorWatch
 from edgeops.control.plans import PlanShelf
-from edgeops.control.retrain_lock import retrain_lock
 from edgeops.control.retrain_outcomes import after_retrains
+from edgeops.control.retrain_worker import RetrainWorker
 from edgeops.control.rollout_orders import BROKER, desired_writer, outside_of
 from edgeops.control.unwritten import worth_keeping
 from edgeops.control.workspace import Workspace
@@ -28,29 +27,27 @@ from edgeops.core.errors import (
     EdgeOpsError,
     StorageError,
     UnreachableError,
-    UsageError,
 )
-from edgeops.core.lifecycle import RETRAIN, ROLLOUT
+from edgeops.core.lifecycle import ROLLOUT
 from edgeops.core.topics import Kind
 from edgeops.core.transport import ConnectionChanged, Received, Transport
-from edgeops.drift.detect import Limits
 from edgeops.fleet import audit
 from edgeops.fleet.absence import NOTE_EVERY_S, TOLD_S, move_noted, note_listening, sit_out
 from edgeops.fleet.active_rollouts import active
 from edgeops.fleet.clock_jumps import JumpWatch, shift_times
 from edgeops.fleet.ingest import Taken, take_batch
+from edgeops.fleet.labels import forget_held
 from edgeops.fleet.publisher import Publisher
 from edgeops.fleet.rollouts import advance, subject
 from edgeops.fleet.standing import Standing
 from edgeops.registry.counts import state_fact
 from edgeops.registry.retention import MOST, delete_old
-from edgeops.registry.tables import ModelVersion, Retrain, Rollout
+from edgeops.registry.tables import ModelVersion, Rollout
 
 LISTENED = (Kind.PRESENCE, Kind.STATE, Kind.EVENT, Kind.REPORT, Kind.LABEL, Kind.SAMPLE)
 BATCH = 100  # the write lock is held for so many messages at most: others want it too
 MAX_KEPT = 10_000  # messages that wait for a registry that cannot be written
 TAKE_AT_MOST_S = 5.0  # then something is decided, however much is still coming
-RETRAIN_ATTEMPTS = 3
 DECIDE_EVERY_S = 0.25
 REST_AT_MOST_S = 30.0
 REST = 5  # after a decision so many times its duration, so that most of the time is left for what devices say
@@ -89,13 +86,11 @@ class ControlPlane:
         self._publisher = Publisher(
             settings.fleet, transport, workspace.blobs, packet_bytes, settings.rollout.chunk_grace_s
         )
-        drift = settings.drift
-        self._watch = DriftWatch(self._shelf, Limits(drift.alpha, drift.distance, drift.min_inputs))
+        self._watch = DriftWatch(workspace.blobs, settings.drift.terms())
+        self._errors = ErrorWatch(workspace.blobs, settings.drift.run_length)
         silence_s = max(SILENCE_S, 3 * report.interval_ms / 1000)
-        self._answer = DriftAnswer(self._writer, settings.retrain, settings.capture, silence_s)
-        self._worker: subprocess.Popen[bytes] | None = None
-        self._worker_for: int | None = None  # the retrain that the worker was started for
-        self._attempts: dict[int, int] = {}  # per retrain, how often its worker ended without an outcome
+        self._answer = DriftAnswer(self._writer, settings.retrain, settings.capture, silence_s, self._shelf)
+        self._retrains = RetrainWorker(workspace, tell, self._steady)
         self._troubles: dict[str, str] = {}
         self._marks: dict[int, Hashable] = {}  # per rollout, what its last step depended on
         self._new_connection = True
@@ -128,19 +123,14 @@ class ControlPlane:
             self._rest = min(max(DECIDE_EVERY_S, REST * (self._steady() - began)), REST_AT_MOST_S)
         except (StorageError, UnreachableError) as error:
             self._marks.clear()  # what was done is undone
+            self._watch.forget()
             self._noted_at = None
             self._trouble("decide", f"{error.message}; nothing is decided until it can be")
         self._decided_at = self._steady()
 
     def close(self) -> None:
         """Stop the worker, say goodbye."""
-        if self._worker is not None and self._worker.poll() is None:
-            self._worker.terminate()
-            try:
-                self._worker.wait(10)
-            except subprocess.TimeoutExpired:
-                self._worker.kill()  # its retrain is taken up again by the next serve
-                self._worker.wait()
+        self._retrains.close()
         self._transport.close()
 
     def _trouble(self, where: str, line: str | None = None) -> None:
@@ -152,7 +142,9 @@ class ControlPlane:
     def _look_at_clock(self, now: float) -> None:
         jumped = self._jumps.jump()
         if jumped:
-            self._tell(f"the clock was set by {jumped:+.0f} s: what rollouts wait for is moved with it")
+            self._tell(
+                f"the clock was set by {jumped:+.0f} s: what rollouts and retrains wait for is moved with it"
+            )
             self._jumped = (self._jumped or 0.0) + jumped
             if self._listening_since is not None:
                 self._listening_since = min(self._listening_since + jumped, now)
@@ -164,6 +156,7 @@ class ControlPlane:
             with self._workspace.registry.session() as session:
                 shift_times(session, self._jumped, now)
                 move_noted(session, self._jumped, now)
+                shift_answers(session, self._jumped, now)
             self._jumped = None
         except (StorageError, UnreachableError) as error:
             self._trouble("clock", error.message)
@@ -203,18 +196,13 @@ class ControlPlane:
 
     def _take(self, batch: list[Received], now: float) -> bool:
         """Commit a batch, then receipt it. While the registry cannot be written it waits, unreceipted: False."""
-        fleet = self._workspace.settings.fleet
-        taken = Taken()
+        settings = self._workspace.settings
+        fleet, taken = settings.fleet, Taken()
         try:
             with self._workspace.registry.session() as session:
-                taken = take_batch(session, fleet, batch, now)
-                for device_id, report in taken.windows:
-                    alert = self._watch.seen(session, device_id, report, now)
-                    if alert is not None:
-                        self._tell(f"alert {alert.id}: {device_id} drifted in window {report.sequence}")
+                taken = take_batch(session, fleet, batch, now, settings.registry.labels_days)
         except (StorageError, UnreachableError) as error:
             self._trouble("take", f"{error.message}; messages wait")
-            self._watch.forget()  # it has seen windows that were not committed, and will see them again
             return False
         self._trouble("take")
         if self._missed:
@@ -238,6 +226,10 @@ class ControlPlane:
                 standing = Standing(session)
                 for rollout in active(session):
                     self._advance(session, rollout, standing, now)
+            for line in self._watch.tick(session, now):
+                self._tell(line)
+            for line in self._errors.tick(session, now):
+                self._tell(line)
             for line in self._answer.tick(session, now):
                 self._tell(line)
             for line in after_retrains(session, self._workspace, self._writer, now):
@@ -245,7 +237,7 @@ class ControlPlane:
             for line in self._writer.refresh(session, self._workspace.blobs):
                 self._tell(line)
         self._publish(now)
-        self._retrain()
+        self._retrains.turn(now)
 
     def _note_listening(self, session: Session, now: float) -> None:
         if self._noted_at is None:
@@ -272,6 +264,7 @@ class ControlPlane:
             if due or self._more_is_old:
                 days = self._workspace.settings.registry.keep_days
                 self._more_is_old = delete_old(session, days, now) >= MOST
+                forget_held(session, now, self._workspace.settings.registry.labels_days)
 
     def _advance(self, session: Session, rollout: Rollout, standing: Standing, now: float) -> None:
         """One step of a rollout; one that cannot take it is held, and the others go on."""
@@ -309,58 +302,6 @@ class ControlPlane:
             rollout.reason = why
             detail = {"from": source, "to": rollout.state, "stage": rollout.stage + 1}
             audit.record(session, now, audit.ENGINE, "hold", subject(rollout), why, detail)
-
-    def _retrain(self) -> None:
-        """At most one retrain at a time, as a process of its own: TensorFlow never loads into this one."""
-        if self._worker is not None:
-            if self._worker.poll() is None:
-                return
-            self._tell(f"retrain worker ended with status {self._worker.returncode}")
-            self._worker = None
-            self._never_started()
-        self._take_up_abandoned()
-        with self._workspace.registry.reading() as session:
-            waiting = select(Retrain).where(Retrain.state == "READY").order_by(col(Retrain.id))
-            ready = session.exec(waiting).first()
-        if ready is not None:
-            self._worker_for = ready.id
-            root = str(self._workspace.root)
-            arguments = ["retrain", "run", str(ready.alert_id), "--workspace", root, "--json"]
-            self._worker = subprocess.Popen(
-                [sys.executable, "-m", "edgeops", *arguments],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-            )
-            self._tell(f"retrain {ready.id}: started, {ready.samples} labelled samples")
-
-    def _never_started(self) -> None:
-        """A worker that ended before it began (no settings, no room) is not started for ever, turn by turn."""
-        with self._workspace.registry.session() as session:
-            row = session.get(Retrain, self._worker_for)
-            if row is not None and row.state == "READY" and not self._may_try_again(row):
-                row.state = RETRAIN.next(RETRAIN.next(row.state, "started"), "failed")
-                row.reason = "its worker ended before it began"
-                self._tell(f"retrain {row.id}: failed: {row.reason}")
-
-    def _may_try_again(self, retrain: Retrain) -> bool:
-        number = retrain.id or 0
-        self._attempts[number] = self._attempts.get(number, 0) + 1
-        return self._attempts[number] < RETRAIN_ATTEMPTS
-
-    def _take_up_abandoned(self) -> None:
-        """A retrain whose worker died without an outcome is tried again, a few times."""
-        with self._workspace.registry.reading() as session:
-            training = session.exec(select(Retrain).where(Retrain.state == "TRAINING")).all()
-        if not training:
-            return
-        try:
-            with retrain_lock(self._workspace), self._workspace.registry.session() as session:
-                for row in session.exec(select(Retrain).where(Retrain.state == "TRAINING")).all():
-                    event = "interrupted" if self._may_try_again(row) else "failed"
-                    row.state = RETRAIN.next(row.state, event)
-                    self._tell(f"retrain {row.id}: {event}: its worker ended without an outcome")
-        except UsageError:
-            return  # somebody holds the lock: it is being trained right now, by hand or by an earlier worker
 
 
 def serve(plane: ControlPlane, stop: Callable[[], bool]) -> None:

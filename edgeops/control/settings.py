@@ -15,7 +15,13 @@ from urllib.parse import urlsplit
 from edgeops.core.errors import ConfigError, NotFoundError, UsageError
 from edgeops.core.known_keys import refuse_unknown
 from edgeops.core.topics import check_name
+from edgeops.drift.budget import parse_false_alarms
+from edgeops.drift.policy import ALARMS, RetrainPolicy
+from edgeops.drift.rounds import Terms
+from edgeops.drift.seasons import SEASONS
+from edgeops.drift.watch_terms import WatchTerms
 from edgeops.fleet.rollout.gates import parse_gates
+from edgeops.fleet.rollout.hours import parse_hours
 from edgeops.fleet.rollout.stages import parse_stages
 
 FILE = "edgeops.toml"
@@ -23,6 +29,8 @@ BROKER_ENVIRONMENT = "EDGEOPS_BROKER"
 MAX_SOURCES = 3
 MAX_SOURCE_BYTES = 200
 DEFAULT_BROKER = "mqtt://127.0.0.1:1883"
+LABEL_SOURCES = ("device", "person", "teacher")
+MOST = {"permille": 1000, "uncertain_below": 16, "budget": 2**32 - 1, "labels_days": 36_500}
 
 
 @dataclass(frozen=True)
@@ -41,32 +49,80 @@ class ReportSettings:
 
 @dataclass(frozen=True)
 class CaptureSettings:
-    """What devices in a drift alert may send: a share of their inputs, at most so many each."""
+    """What devices in a drift alert may send: a share of their inputs, at most so many each, and who may label them.
+
+    Beside the share go inputs whose confidence bin (0 to 15) is below ``uncertain_below`` and, with ``shifted``, those
+    that lie in bins which have become fuller. ``daily_bytes`` bounds a device in a day of its uptime, 0 does not.
+    """
 
     permille: int = 1000
     budget: int = 100
+    daily_bytes: int = 0
+    uncertain_below: int = 0
+    shifted: bool = True
+    labels: tuple[str, ...] = LABEL_SOURCES
 
 
 @dataclass(frozen=True)
 class DriftSettings:
-    """Both limits must be passed for an alarm; the distance is Jensen-Shannon, base 2."""
+    """How many false alarms are allowed, and from which size on (Jensen-Shannon distance) a shift matters.
 
-    alpha: float = 1e-8
-    distance: float = 0.15
+    Windows of fewer than ``min_inputs`` are only judged together with later ones. Windows are judged in rounds of
+    ``round_s``. With ``learn_windows`` so many first windows of each device are its own reference, in every hour of the
+    ``season`` (``day`` or ``week``) by itself; 0: the training data is. ``run_length`` labels at least lie between two
+    false alarms about errors.
+    """
+
+    false_alarms: str = "1 per 30 days per device"
+    min_size: float = 0.02
     min_inputs: int = 40
+    round_s: float = 60.0
+    learn_windows: int = 0
+    season: str = ""
+    run_length: float = 30_000.0
+
+    def terms(self) -> WatchTerms:
+        """What the drift watch needs of them."""
+        rate = parse_false_alarms(self.false_alarms)
+        terms = Terms(rate.of_window, self.min_size, self.min_inputs)
+        return WatchTerms(terms, self.round_s, self.learn_windows, self.season, self.run_length)
 
 
 @dataclass(frozen=True)
 class RetrainSettings:
-    """When a drift alert is answered by a retrain; ``automatic = false`` only says so."""
+    """When a drift alert is answered by a retrain; ``automatic = false`` only says so.
+
+    Without ``automatic`` and ``seed`` they are the policy for models whose recipe says nothing else
+    (``edgeops.drift.policy.RetrainPolicy``, which tells what each means).
+    """
 
     automatic: bool = True
+    alarms: tuple[str, ...] = ALARMS
+    sustained: int = 1
+    sustained_of: int = 1
+    quiet_windows: int = 8
     min_devices: int = 2
     min_share: float = 0.1
     settle_windows: int = 3
     capture_windows: int = 6
     min_samples: int = 60
+    cooldown_hours: float = 24.0
+    retrains_a_month: int = 0
+    bytes_a_month: int = 0
+    quiet_hours: str = ""
+    approval: bool = False
     seed: int = 0
+
+    def policy(self) -> RetrainPolicy:
+        """The policy that they are; raises ``ValueError`` for one that means nothing."""
+        return RetrainPolicy(**{f.name: getattr(self, f.name) for f in dataclasses.fields(RetrainPolicy)})
+
+
+@dataclass(frozen=True)
+class WorkerSettings:
+    """Where retrains are computed: on this machine, or with ``dask`` on the cluster of that scheduler's address."""
+
+    dask: str = ""
 
 
 @dataclass(frozen=True)
@@ -98,9 +154,13 @@ class RolloutSettings:
 
 @dataclass(frozen=True)
 class RegistrySettings:
-    """How many days the registry keeps what devices said; 0 keeps all. What is still needed stays in any case."""
+    """How many days the registry keeps what devices said; 0 keeps all. What is still needed stays in any case.
+
+    A truth is taken for ``labels_days`` after its window came, if the window is still kept; 0 is for ever.
+    """
 
     keep_days: int = 30
+    labels_days: int = 30
 
 
 @dataclass(frozen=True)
@@ -115,6 +175,7 @@ class Settings:
     retrain: RetrainSettings = field(default_factory=RetrainSettings)
     rollout: RolloutSettings = field(default_factory=RolloutSettings)
     registry: RegistrySettings = field(default_factory=RegistrySettings)
+    workers: WorkerSettings = field(default_factory=WorkerSettings)
 
 
 def check_sources(addresses: Sequence[str]) -> None:
@@ -130,6 +191,28 @@ def check_sources(addresses: Sequence[str]) -> None:
             )
 
 
+def check_season(text: str) -> None:
+    """Raise ``UsageError`` for what is no season."""
+    if text not in SEASONS:
+        raise UsageError(f"{text!r} is no season", fix='season = "day", "week" or ""')
+
+
+def check_quiet_hours(text: str) -> None:
+    """Raise ``UsageError`` for what is no daily window; empty is none at all."""
+    if text:
+        try:
+            parse_hours(text)
+        except UsageError as error:
+            raise UsageError(error.message, fix='quiet_hours = "22:00-06:00 Europe/Berlin"') from error
+
+
+def check_label_sources(names: Sequence[str]) -> None:
+    """Raise ``UsageError`` for a source of labels that there is not."""
+    unknown = [name for name in names if name not in LABEL_SOURCES]
+    if unknown:
+        raise UsageError(f"labels cannot come from {unknown[0]!r}", fix=f"use of {', '.join(LABEL_SOURCES)}")
+
+
 def _is_https(address: str) -> bool:
     try:
         parts = urlsplit(address)
@@ -142,6 +225,10 @@ _PARSED: dict[str, Callable[[tuple[str, ...]], object]] = {
     "stages": lambda texts: parse_stages(",".join(texts)),
     "gates": lambda texts: parse_gates(list(texts)),
     "sources": check_sources,
+    "labels": check_label_sources,
+    "quiet_hours": lambda texts: check_quiet_hours(*texts),
+    "false_alarms": lambda texts: parse_false_alarms(*texts),
+    "season": lambda texts: check_season(*texts),
 }
 
 _SECTIONS = {
@@ -151,6 +238,7 @@ _SECTIONS = {
     "retrain": RetrainSettings,
     "rollout": RolloutSettings,
     "registry": RegistrySettings,
+    "workers": WorkerSettings,
 }
 
 
@@ -186,7 +274,13 @@ def _section(cls: type[Any], table: object, path: Path, name: str) -> Any:
     values = {}
     for key, value in table.items():
         values[key] = _checked(value, str(kinds[key]), f"{path}: {name}.{key} = {value!r}", str(path), key)
-    return cls(**values)
+    section = cls(**values)
+    if isinstance(section, RetrainSettings):
+        try:
+            section.policy()
+        except ValueError as error:
+            raise ConfigError(f"{path}: [{name}]: {error}", file=str(path), key=name) from error
+    return section
 
 
 def _checked(value: Any, kind: str, where: str, file: str, key: str) -> Any:
@@ -195,12 +289,13 @@ def _checked(value: Any, kind: str, where: str, file: str, key: str) -> Any:
             raise ConfigError(f"{where}: a list of texts is needed", file=file, key=key)
         # a bare number is a share: what settings said before there were counts
         texts = tuple(f"{v}%" if type(v) is int else str(v) for v in value)
-        if key in _PARSED:
-            try:
-                _PARSED[key](texts)
-            except UsageError as error:
-                raise ConfigError(f"{where}: {error.message}", fix=error.fix, file=file, key=key) from error
+        _parse(key, texts, where, file)
         return texts
+    if kind == "str":
+        if not isinstance(value, str):
+            raise ConfigError(f"{where}: text is needed", file=file, key=key, value=value)
+        _parse(key, (value,), where, file)
+        return value
     good = {
         "bool": type(value) is bool,
         "int": type(value) is int and value >= 0,
@@ -209,6 +304,14 @@ def _checked(value: Any, kind: str, where: str, file: str, key: str) -> Any:
     if not good:
         raise ConfigError(f"{where}: {kind} of at least 0 is needed", file=file, key=key, value=value)
     return value
+
+
+def _parse(key: str, texts: tuple[str, ...], where: str, file: str) -> None:
+    if key in _PARSED:
+        try:
+            _PARSED[key](texts)
+        except UsageError as error:
+            raise ConfigError(f"{where}: {error.message}", fix=error.fix, file=file, key=key) from error
 
 
 def render_settings(settings: Settings) -> str:
@@ -225,6 +328,8 @@ def render_settings(settings: Settings) -> str:
 def _literal(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, str):
+        return json.dumps(value)
     if isinstance(value, tuple):
         return f"[{', '.join(json.dumps(v) for v in value)}]"
     return str(value)

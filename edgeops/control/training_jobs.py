@@ -23,16 +23,17 @@ from edgeops.data.dataset import Dataset
 from edgeops.registry.tables import DatasetVersion, ModelVersion, Run
 from edgeops.targets.catalogue import find_target
 from edgeops.training.fit import Progress
-from edgeops.training.gates import FitFinding, Gate
-from edgeops.training.package import build_package
+from edgeops.training.gates import BEATS_OLD, NO_SLICE_WORSE, NO_WORSE, FitFinding, Gate
+from edgeops.training.package import Package, build_package, reference_file
 from edgeops.training.pipeline import TrainingResult, check, train
 from edgeops.training.recipe import Recipe, load_recipe
 from edgeops.training.recipe.load import with_holdout
 from edgeops.training.recipe.wrong import wrong
 from edgeops.training.weights import to_bytes
 
-_OF_RETRAINS = ("beats_old_on_captured", "no_worse_on_test")
+_OF_RETRAINS = (BEATS_OLD, NO_WORSE, NO_SLICE_WORSE)
 NO_HOLDOUT: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+NOTHING_MORE: Mapping[str, object] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -106,17 +107,21 @@ def register(
     parent_id: int | None = None,
     retrain_id: int | None = None,
     for_devices: bool = True,
+    more: Mapping[str, object] = NOTHING_MORE,
 ) -> Trained:
     """Package, sign, store and register a training result as the next version of the recipe's model.
 
     One that a gate rejected, or that is not ``for_devices``, is not packaged and signed. Its float weights go
-    into the blob store, and its card into ``cards/`` of the workspace. Raises ``StorageError`` when the
-    disk is full: then nothing is registered, or, as it says, all but the card.
+    into the blob store, and its card into ``cards/`` of the workspace. ``more`` goes into the run's record.
+    Raises ``StorageError`` when the disk is full: then nothing is registered, or, as it says, all but the card.
     """
     passed = all(gate.passed for gate in gates)
     state = ("registered" if for_devices else "evaluation") if passed else "rejected"
     # what takes time comes before the transaction, for which everybody else who writes waits
     record = record_of(recipe, result, workspace.blobs.put(to_bytes(result.fitted.model)))
+    reference = reference_file(result, recipe.observe.features, ordered=recipe.data.window > 0)
+    record["drift_reference_sha256"] = workspace.blobs.put(reference)
+    record.update(more)
     artifact = workspace.blobs.put(result.tflite)
     with workspace.registry.session() as session:
         number = _next_version(session, recipe.name)
@@ -247,9 +252,10 @@ def _next_version(session: Session, model: str) -> int:
     return int(highest or 0) + 1
 
 
-def _package(workspace: Workspace, recipe: Recipe, result: TrainingResult, number: int) -> str:
+def packaged(workspace: Workspace, recipe: Recipe, result: TrainingResult, number: int) -> Package:
+    """The package of a training result as this workspace makes them; nothing is stored."""
     rollout = workspace.settings.rollout
-    package = build_package(
+    return build_package(
         result,
         recipe,
         number,
@@ -258,6 +264,10 @@ def _package(workspace: Workspace, recipe: Recipe, result: TrainingResult, numbe
         trial=Trial(rollout.trial_inferences, rollout.trial_max_errors),
         sources=rollout.sources,
     )
+
+
+def _package(workspace: Workspace, recipe: Recipe, result: TrainingResult, number: int) -> str:
+    package = packaged(workspace, recipe, result, number)
     for blob in package.blobs:
         workspace.blobs.put(blob)
     return workspace.blobs.put(package.envelope)

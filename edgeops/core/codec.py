@@ -40,6 +40,9 @@ class Message:
     """Base of every message: subclasses are frozen dataclasses made of ``wire`` fields."""
 
     MAX_BYTES: ClassVar[int] = 4096
+    AS_LIST: ClassVar[bool] = (
+        False  # its fields stand in the order of their keys, 1 to n, and the keys are saved
+    )
 
 
 def wire(key: int, kind: FieldKind, **options: Any) -> Any:
@@ -252,9 +255,14 @@ def fields_of(cls: type[Message]) -> tuple[Row, ...]:
     return _tables.setdefault(cls, tuple(sorted(rows, key=lambda row: row[0])))
 
 
-def to_item(message: Message) -> dict[int, object]:
-    """A message as a map with integer keys; optional fields that are None are left out."""
+def to_item(message: Message) -> Any:
+    """A message as a map with integer keys; optional fields that are None are left out. A list where it says so."""
     name = type(message).__name__
+    if message.AS_LIST:
+        return [
+            kind.pack(getattr(message, field), f"{name}.{field}")
+            for _, field, kind, _ in fields_of(type(message))
+        ]
     return {
         key: kind.pack(getattr(message, field), f"{name}.{field}")
         for key, field, kind, required in fields_of(type(message))
@@ -263,10 +271,12 @@ def to_item(message: Message) -> dict[int, object]:
 
 
 def from_item(cls: type[M], item: object, where: str | None = None) -> M:
-    """A message from a decoded map; raises ``WireError`` naming the field."""
+    """A message from a decoded map or list; raises ``WireError`` naming the field."""
     name = where or cls.__name__
-    if not isinstance(item, dict):
-        raise _bad(name, "expected a map")
+    if cls.AS_LIST and isinstance(item, list):
+        item = dict(enumerate(item, 1))
+    elif cls.AS_LIST or not isinstance(item, dict):
+        raise _bad(name, "expected a list" if cls.AS_LIST else "expected a map")
     table = fields_of(cls)
     critical = item.get(CRITICAL_KEY, [])
     if not isinstance(critical, list) or len(critical) > 32 or not all(type(key) is int for key in critical):
@@ -363,9 +373,15 @@ def decode(cls: type[M], payload: bytes) -> M:
 
 
 def cddl(classes: list[type[Message]]) -> str:
-    """CDDL for the message classes, from their field tables; every map is open for later keys."""
+    """CDDL for the message classes, from their field tables; every map and list is open for what comes later."""
     blocks = []
     for cls in classes:
+        if cls.AS_LIST:
+            lines = [f"{cddl_name(cls)} = ["]
+            for _, name, kind, required in fields_of(cls):
+                lines.append(f"  {'' if required else '? '}{name.replace('_', '-')}: {kind.cddl()},")
+            blocks.append("\n".join([*lines, "  * any,", "]"]))
+            continue
         lines = [f"{cddl_name(cls)} = {{", "  ? 0 => [0*32 uint], ; critical"]
         for key, name, kind, required in fields_of(cls):
             lines.append(f"  {'' if required else '? '}{key} => {kind.cddl()}, ; {name.replace('_', '-')}")

@@ -135,9 +135,17 @@ RETRAIN = Lifecycle(
     {
         ("WANTED", "samples_complete"): "READY",
         ("WANTED", "too_few_samples"): "ABANDONED",
+        ("WANTED", "asked"): "WAITING",
+        ("WAITING", "approve"): "READY",
+        ("WAITING", "reject"): "ABANDONED",
+        ("WAITING", "alert_closed"): "ABANDONED",
         ("READY", "started"): "TRAINING",
         ("TRAINING", "better"): "REGISTERED",
         ("TRAINING", "not_better"): "REJECTED",
+        # No single model serves both worlds: a person decides whether those that drifted get one of their own.
+        ("TRAINING", "divided"): "PROPOSED",
+        ("PROPOSED", "accepted"): "REGISTERED",
+        ("PROPOSED", "declined"): "REJECTED",
         ("TRAINING", "failed"): "FAILED",
         ("TRAINING", "interrupted"): "READY",
         ("REGISTERED", "rollout_started"): "DEPLOYED",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from enum import IntEnum
 
 from edgeops.core.codec import (
     DIGEST,
@@ -21,13 +22,15 @@ from edgeops.core.codec import (
     UInt,
     wire,
 )
+from edgeops.core.counter_block import CounterBlock
+from edgeops.core.counters import Counters
 from edgeops.core.errors import WireError
 from edgeops.core.manifest import BlobRef
-from edgeops.core.observe import MAX_CLASSES, MAX_FEATURES
 
 NAME = Text(64)
 MAX_MODELS = 8
 MAX_TRANSFERS = 4
+MAX_SHIFTED = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +43,27 @@ class ReportPolicy(Message):
 
 
 @dataclass(frozen=True, slots=True)
+class ShiftedBins(Message):
+    """Bins of one observed feature, by its place in the observation plan: bit i of ``bins`` is bin i of 12."""
+
+    feature: int = wire(1, UInt(8))
+    bins: int = wire(2, UInt(12))
+
+
+@dataclass(frozen=True, slots=True)
 class CapturePolicy(Message):
-    """Permission to send inputs: a share of them, chosen by content, and at most so many in all."""
+    """Permission to send inputs: a share of them, chosen by content, and at most ``budget`` in all.
+
+    Beside that share go the inputs whose confidence bin (0..15) is below ``uncertain_below``, and those of which a
+    feature lies in one of the ``shifted`` bins; where there is a share these take half of the budget at most.
+    ``daily_bytes`` bounds what is sent in 24 h of uptime, 0 does not.
+    """
 
     permille: int = wire(1, UInt(16))
     budget: int = wire(2, UInt(32))
+    uncertain_below: int = wire(3, UInt(8), default=0)
+    shifted: tuple[ShiftedBins, ...] = wire(4, ListOf(Nested(ShiftedBins), MAX_SHIFTED), default=())
+    daily_bytes: int = wire(5, UInt(64), default=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,29 +202,32 @@ class Event(Message):
 
 @dataclass(frozen=True, slots=True)
 class Report(Message):
-    """One window of counters for one model. Keyed by (device, model, boot, sequence); sequences start at 1."""
+    """One window of counters for one model. Keyed by (device, model, boot, sequence); sequences start at 1.
 
-    MAX_BYTES = 2048
+    ``manifest`` is the first eight bytes of the manifest's digest, as in a prediction's id. ``behind`` is how far the
+    oldest report of this boot that the device still keeps lies behind this one. The window began at ``start_ms`` of
+    uptime and lasted ``duration_ms``; features were taken of ``observe_permille`` of the inputs.
+    """
+
+    MAX_BYTES = 2560
+    AS_LIST = True
     model: str = wire(1, NAME)
-    manifest: bytes = wire(2, DIGEST)
-    bins: bytes = wire(3, Bytes(8, 8))
-    boot: int = wire(4, UInt(32))
-    sequence: int = wire(5, UInt(32))
-    oldest: int = wire(6, UInt(32))
-    generation: int = wire(7, UInt(32))
-    start_ms: int = wire(8, UInt(64))
-    end_ms: int = wire(9, UInt(64))
-    inferences: int = wire(10, UInt(32))
-    errors: int = wire(11, UInt(32))
-    rejected_inputs: int = wire(12, UInt(32))
-    classes: tuple[int, ...] = wire(13, ListOf(UInt(32), MAX_CLASSES))
-    confidence: tuple[int, ...] = wire(14, ListOf(UInt(32), 16))
-    latency: tuple[int, ...] = wire(15, ListOf(UInt(32), 16))
-    observed: int = wire(16, UInt(32))
-    observe_permille: int = wire(17, UInt(16))
-    features: tuple[tuple[int, ...], ...] = wire(18, ListOf(ListOf(UInt(32), 12), MAX_FEATURES))
-    dropped: int = wire(19, UInt(32), default=0)
-    trial: bool = wire(20, Flag(), default=False)
+    manifest: bytes = wire(2, Bytes(8, 8))
+    boot: int = wire(3, UInt(32))
+    sequence: int = wire(4, UInt(32))
+    behind: int = wire(5, UInt(32))
+    generation: int = wire(6, UInt(32))
+    start_ms: int = wire(7, UInt(64))
+    duration_ms: int = wire(8, UInt(64))
+    counters: Counters = wire(9, CounterBlock())
+    observe_permille: int = wire(10, UInt(16))
+    dropped: int = wire(11, UInt(32), default=0)
+    trial: bool = wire(12, Flag(), default=False)
+
+    @property
+    def oldest(self) -> int:
+        """The lowest sequence of this boot that the device still keeps."""
+        return self.sequence - self.behind
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,18 +256,38 @@ class Labels(Message):
     truths: tuple[Truth, ...] = wire(2, ListOf(Nested(Truth), 256))
 
 
+class Captured(IntEnum):
+    """Why an input was captured; only ``UNIFORM`` ones are a fair draw of what the device saw."""
+
+    UNIFORM = 0
+    UNCERTAIN = 1
+    SHIFTED = 2
+
+    @property
+    def label(self) -> str:
+        """The name in lower case."""
+        return self.name.lower()
+
+
 @dataclass(frozen=True, slots=True)
 class Sample(Message):
-    """A captured input: the quantized input tensor in C order, of the model that predicted it."""
+    """A captured input: the quantized input tensor in C order, of the model that predicted it.
+
+    ``reason``: why it was taken, a ``Captured``.
+    """
 
     MAX_BYTES = 65536
     model: str = wire(1, NAME)
     manifest: bytes = wire(2, DIGEST)
     prediction: bytes = wire(3, Bytes(20, 20))
     values: bytes = wire(4, Bytes(65000, 1))
+    reason: int = wire(5, UInt(8), default=0)
 
 
 _PREDICTION = struct.Struct(">8sIIHBB")
+
+pack_prediction = _PREDICTION.pack
+"""What ``PredictionId.pack`` gives, of its fields in their order: an agent makes one for each inference."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,7 +303,7 @@ class PredictionId:
 
     def pack(self) -> bytes:
         """20 bytes, big endian."""
-        return _PREDICTION.pack(
+        return pack_prediction(
             self.model, self.boot, self.sequence, self.index, self.predicted, self.confidence_bin
         )
 
@@ -275,6 +317,7 @@ class PredictionId:
 
 WIRE_MESSAGES: tuple[type[Message], ...] = (
     ReportPolicy,
+    ShiftedBins,
     CapturePolicy,
     Transfer,
     DesiredModel,

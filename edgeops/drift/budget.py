@@ -13,6 +13,9 @@ from edgeops.core.errors import UsageError
 
 _UNITS = {"minute": 60.0, "hour": 3600.0, "day": 86_400.0, "week": 604_800.0, "month": 2_592_000.0}
 _FORM = re.compile(r"\s*(\d+(?:\.\d+)?)\s+per\s+(?:(\d+(?:\.\d+)?)\s+)?([a-z]+?)s?(?:\s+per\s+device)?\s*")
+SHORTEST_S, LONGEST_S = 1.0, 86_400.0
+MOST = 0.1
+"""No window may be a false alarm more often, whatever was asked for."""
 FIX = "write it as '1 per 30 days per device' or '1 per 3000 windows'"
 
 
@@ -40,6 +43,13 @@ class FalseAlarms:
         if not 0 < rate < 0.5:
             raise UsageError(f"{rate:g} false alarms a window leave nothing to find", fix=FIX)
         return rate
+
+    def of_window(self, lasted_s: float) -> float:
+        """As ``per_window`` for a window of a device whose clock may say anything: at least a second, at most a day."""
+        rate = self.count / self.windows if self.windows is not None else 0.0
+        if self.seconds is not None:
+            rate = self.count * min(max(lasted_s, SHORTEST_S), LONGEST_S) / self.seconds
+        return min(rate, MOST)
 
 
 def parse_false_alarms(text: str) -> FalseAlarms:

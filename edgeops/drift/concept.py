@@ -9,7 +9,7 @@ threshold, whatever the stream's length: the threshold *is* the allowed number o
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 RUN_LENGTH = 30_000.0
@@ -60,6 +60,21 @@ def first_alarms(
             found.append((index, state))
             state = ErrorStream(base_rate)
     return found
+
+
+def erring(counts: Mapping[str, tuple[int, int]], base_rate: float) -> list[str]:
+    """Whose errors a risen error rate is: of devices with (errors, labels) those that err more than chance allows, by
+    the binomial's upper tail at 1 % over all of them; where none stands out, all that erred.
+    """
+    from scipy.special import bdtrc
+
+    most = 0.01 / max(1, len(counts))
+    found = [
+        name
+        for name, (errors, labels) in counts.items()
+        if errors and float(bdtrc(errors - 1, labels, base_rate)) <= most
+    ]
+    return found or [name for name, (errors, _) in counts.items() if errors]
 
 
 def base_rate_of(errors: int, labels: int) -> tuple[float, float]:

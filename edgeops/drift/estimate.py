@@ -11,8 +11,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from edgeops.core.counters import Counters
 from edgeops.core.errors import WireError
-from edgeops.core.observe import Counters, ObservePlan
+from edgeops.core.observe import ObservePlan
 
 _Z = 1.959963984540054  # two-sided 95%
 _PRIOR = 0.5  # Jeffreys' Beta(1/2, 1/2): half a right and half a wrong answer added to every bin

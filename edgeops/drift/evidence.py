@@ -8,12 +8,13 @@ only estimated). The uncertainty of the reference counts like that of the window
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgeops.core.observe import BINS
-from edgeops.drift.reference import INNER, Calibration, Cells, FeatureReference, Mean
+from edgeops.drift.reference import INNER, Calibration, Cells, Mean
 from edgeops.drift.tails import two_sided
 
 TESTS = ("level", "spread", "shape")
@@ -40,7 +41,15 @@ class Counted:
         return Counted(self.bins + other.bins, self.sums + other.sums, self.squares + other.squares)
 
 
-def p_values(reference: FeatureReference, counted: Counted, calibration: Calibration) -> NDArray[np.float64]:
+class Rows(Protocol):
+    """A reference as far as evidence needs it."""
+
+    @property
+    def rows(self) -> int:
+        """How many values it rests on."""
+
+
+def p_values(reference: Rows, counted: Counted, calibration: Calibration) -> NDArray[np.float64]:
     """(W, 3) p-values of ``TESTS``; 1 where a window has no values or the test is not made."""
     n = counted.n.astype(np.float64)
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -1,9 +1,7 @@
 """All features together: a shift in how they depend on each other, which none of them shows alone.
 
-Maximum mean discrepancy by random Fourier features (Gretton et al., JMLR 2012; Rahimi & Recht, NIPS 2007): the means of
-cos(w . z + b) over a window against the reference's, whitened by the reference, so that their squares add up to a
-chi-squared. z are the features' steps in deviations, w is normal with the bandwidth of the median heuristic, fixed by
-a seed so that a device counts the same.
+Maximum mean discrepancy by random Fourier features (Gretton et al., JMLR 2012; ``edgeops.core.fourier``): their means
+over a window against the reference's, whitened by the reference, so that their squares add up to a chi-squared.
 """
 
 from __future__ import annotations
@@ -11,11 +9,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeops.core.moments import STEPS
+from edgeops.core.fourier import ONE, draw_fourier
 from edgeops.drift.dispersion import Dispersion
 
-FOURIER = 64
-_SEED = 20_261_121
 _SMALLEST = 0.02  # of the largest eigenvalue: what varies less is noise of rounding
 _PER_COMPONENT, _PER_COMPONENT_DEPENDENT = 8, 16
 """So many effective rows a component must have in a window for its mean to be nearly normal."""
@@ -25,10 +21,7 @@ class FourierReference:
     """The reference's Fourier features: ``steps`` (m, features) int64, rows without missing values."""
 
     def __init__(self, steps: NDArray[np.int64]) -> None:
-        draw = np.random.default_rng(_SEED)
-        features = steps.shape[1]
-        self._weights = draw.standard_normal((features, FOURIER)) / np.sqrt(2 * features)
-        self._phases = draw.uniform(0, 2 * np.pi, FOURIER)
+        self._fourier = draw_fourier(steps.shape[1])
         values = self.transform(steps)
         self.rows, self._mean = len(values), values.mean(axis=0)
         eigenvalues, vectors = np.linalg.eigh(np.cov(values - self._mean, rowvar=False))
@@ -39,7 +32,7 @@ class FourierReference:
 
     def transform(self, steps: NDArray[np.int64]) -> NDArray[np.float64]:
         """(n, features) steps to (n, 64) values in -1..1."""
-        return np.cos(steps / STEPS @ self._weights + self._phases)
+        return self._fourier.transform(steps) / ONE
 
     def p_values(self, sums: NDArray[np.float64], n: int) -> NDArray[np.float64]:
         """(W,) p-values of windows of ``n`` rows with these sums (W, 64); 1 where windows are too short to tell."""

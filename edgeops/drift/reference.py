@@ -121,9 +121,9 @@ class FeatureReference:
         filled = np.bincount(self._inner, minlength=INNER)
         if count < 3 or (filled > 0).sum() < 3:
             return None
-        group = _grouped(filled, count)
+        group = grouped(filled, count)
         of_row = group[self._inner]
-        basis = _orthonormal(np.bincount(of_row) / self.rows)
+        basis = orthonormal(np.bincount(of_row) / self.rows)
         spreads = [Dispersion(basis[of_row, component]) for component in range(basis.shape[1])]
         return Cells(
             group,
@@ -187,7 +187,7 @@ def _ends_at_zero(spread: Mean, n: int) -> float:
     return 2 * (spread.variance * spread.window.factor / n) ** 0.5 / max(spread.mean, 1e-12)
 
 
-def _grouped(filled: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+def grouped(filled: NDArray[np.int64], count: int) -> NDArray[np.int64]:
     """The cell of each bin: ``count`` cells of about equal mass, none of them empty."""
     before = np.cumsum(filled) - filled / 2
     cell = np.minimum((before * count / filled.sum()).astype(np.int64), count - 1)
@@ -195,7 +195,7 @@ def _grouped(filled: NDArray[np.int64], count: int) -> NDArray[np.int64]:
     return np.searchsorted(np.unique(cell[filled > 0]), cell, side="right").clip(1) - 1
 
 
-def _orthonormal(shares: NDArray[np.float64]) -> NDArray[np.float64]:
+def orthonormal(shares: NDArray[np.float64]) -> NDArray[np.float64]:
     """Polynomials in the cell's number, (cells, cells - 1), orthonormal under ``shares`` and to the constant."""
     cells = len(shares)
     weights = np.sqrt(shares)[:, np.newaxis]

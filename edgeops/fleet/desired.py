@@ -9,8 +9,9 @@ from sqlmodel import Session, col, func, select
 
 from edgeops.core.codec import decode, dump, encode, to_item
 from edgeops.core.errors import DoesNotFit, EdgeOpsError, NotFoundError, TrustError
-from edgeops.core.messages import CapturePolicy, Desired, DesiredModel, ReportPolicy, Transfer
+from edgeops.core.messages import Desired, DesiredModel, ReportPolicy, Transfer
 from edgeops.core.signing import sign, unverified_payload
+from edgeops.fleet.capturing import capture_from_plain
 from edgeops.fleet.transfers import Ways, as_plain, from_plain
 from edgeops.registry.blobs import BlobStore
 from edgeops.registry.tables import DesiredState, DeviceModel
@@ -21,14 +22,14 @@ LAST_GENERATION = 2**32 - 2**16  # a device that claims to have seen more than t
 class Changes(TypedDict, total=False):
     """What a desired state can say of a model; what is not given stays as it is.
 
-    ``manifest`` in hexadecimal or None; ``capture`` as [permille, budget] or None; ``transfers`` are worked out where
-    they are not given. ``daily_bytes`` bounds what the device fetches in a day, 0 does not: of several models of a
-    device the strictest holds.
+    ``manifest`` in hexadecimal or None; ``capture`` as ``edgeops.fleet.capturing`` writes it, or None; ``transfers``
+    are worked out where they are not given. ``daily_bytes`` bounds what the device fetches in a day, 0 does not: of
+    several models of a device the strictest holds.
     """
 
     manifest: str | None
     manifest_bytes: int
-    capture: list[int] | None
+    capture: list[Any] | None
     labels: bool
     transfers: tuple[Transfer, ...]
     shadow_inferences: int
@@ -203,7 +204,7 @@ class DesiredWriter:
             manifest=bytes.fromhex(manifest) if manifest else None,
             manifest_bytes=wanted.get("manifest_bytes", 0),
             report=self._report,
-            capture=CapturePolicy(*capture) if capture else None,
+            capture=capture_from_plain(capture) if capture else None,
             labels=self._wants_labels(wanted),
             transfers=tuple(from_plain(stored) for stored in wanted.get("transfers", ())),
             shadow_inferences=wanted.get("shadow_inferences", 0),

@@ -25,16 +25,17 @@ class WindowFigures:
 
 def figures_of(report: Report) -> WindowFigures | None:
     """The figures of a report; None for a window that is too small to say anything."""
-    tried = report.inferences + report.errors
+    counters = report.counters
+    tried = counters.inferences + counters.errors
     if tried < MIN_INFERENCES:
         return None
-    total = sum(report.confidence)
-    weights = (count * (index + 0.5) / CONFIDENCE_BINS for index, count in enumerate(report.confidence))
+    total = sum(counters.confidence)
+    weights = (count * (index + 0.5) / CONFIDENCE_BINS for index, count in enumerate(counters.confidence))
     return WindowFigures(
-        report.inferences,
-        report.errors / tried,
+        counters.inferences,
+        counters.errors / tried,
         sum(weights) / total if total else None,
-        tuple(report.latency),
+        tuple(counters.latency),
     )
 
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlmodel import Session, col, select
+from sqlmodel import Session, select
 
 from edgeops.core.codec import decode
 from edgeops.core.errors import WireError
 from edgeops.core.messages import (
     MAX_MODELS,
+    Captured,
     Event,
     Labels,
     ModelState,
@@ -26,6 +27,7 @@ from edgeops.core.messages import (
 )
 from edgeops.core.topics import DeviceTopic, Kind, parse
 from edgeops.core.transport import Received
+from edgeops.fleet.labels import LABELS_DAYS, take_held, take_labels
 from edgeops.registry.counts import count
 from edgeops.registry.names import model_of_manifest
 from edgeops.registry.tables import (
@@ -33,7 +35,6 @@ from edgeops.registry.tables import (
     Device,
     DeviceEvent,
     DeviceModel,
-    LabelTruth,
     ReceiptState,
     ReportWindow,
 )
@@ -57,8 +58,13 @@ class Taken:
         ]
 
 
-def take_batch(session: Session, fleet: str, batch: list[Received], now: float) -> Taken:
-    """Write a batch of messages to the session; the caller commits, then sends the receipts."""
+def take_batch(
+    session: Session, fleet: str, batch: list[Received], now: float, labels_days: int = LABELS_DAYS
+) -> Taken:
+    """Write a batch of messages to the session; the caller commits, then sends the receipts.
+
+    A truth is taken for so many days after the window of its prediction came; 0 is for ever.
+    """
     taken = Taken()
     for message in batch:
         try:
@@ -74,7 +80,7 @@ def take_batch(session: Session, fleet: str, batch: list[Received], now: float) 
             continue
         try:
             with session.begin_nested():
-                _take(session, device, topic.kind, message.payload, now, taken)
+                _take(session, device, topic.kind, message.payload, now, taken, labels_days)
         except WireError as error:
             count(session, f"undecodable {topic.kind.value}", device.id, error.message)
         # What the broker retained says nothing about when it was said.
@@ -83,7 +89,9 @@ def take_batch(session: Session, fleet: str, batch: list[Received], now: float) 
     return taken
 
 
-def _take(session: Session, device: Device, kind: Kind, payload: bytes, now: float, taken: Taken) -> None:
+def _take(
+    session: Session, device: Device, kind: Kind, payload: bytes, now: float, taken: Taken, labels_days: int
+) -> None:
     match kind:
         case Kind.PRESENCE:
             _presence(session, device, decode(Presence, payload), now)
@@ -94,7 +102,7 @@ def _take(session: Session, device: Device, kind: Kind, payload: bytes, now: flo
         case Kind.REPORT:
             _report(session, device, decode(Report, payload), payload, now, taken)
         case Kind.LABEL:
-            _labels(session, device, decode(Labels, payload), now)
+            take_labels(session, device.id, decode(Labels, payload), now, labels_days)
         case Kind.SAMPLE:
             _sample(session, device, decode(Sample, payload), now)
         case _:
@@ -205,28 +213,28 @@ def _report(
     )
     if session.exec(same).first() is not None:
         count(session, "duplicate report", device.id)
-    elif model_of_manifest(session, report.manifest.hex()) is None:
+    elif (version := model_of_manifest(session, report.manifest.hex())) is None:
         # Still receipted: the device can do nothing about it, and would keep it for ever.
         count(session, "report of an unknown model", device.id, report.manifest.hex())
     else:
-        session.add(
-            ReportWindow(
-                device_id=device.id,
-                model=report.model,
-                manifest=report.manifest.hex(),
-                boot=report.boot,
-                sequence=report.sequence,
-                generation=report.generation,
-                trial=report.trial,
-                inferences=report.inferences,
-                errors=report.errors,
-                rejected_inputs=report.rejected_inputs,
-                dropped=report.dropped,
-                counters=payload,
-                received_at=now,
-            )
+        window = ReportWindow(
+            device_id=device.id,
+            model=report.model,
+            manifest=version.manifest_sha256 or "",
+            boot=report.boot,
+            sequence=report.sequence,
+            generation=report.generation,
+            trial=report.trial,
+            inferences=report.counters.inferences,
+            errors=report.counters.errors,
+            rejected_inputs=report.counters.rejected_inputs,
+            dropped=report.dropped,
+            counters=payload,
+            received_at=now,
         )
+        session.add(window)
         session.flush()
+        take_held(session, window)
         taken.windows.append((device.id, report))
     committed = _commit_sequence(session, device.id, report)
     taken.receipts.setdefault((device.id, report.boot), {})[report.model] = committed
@@ -261,51 +269,29 @@ def _commit_sequence(session: Session, device_id: str, report: Report) -> int:
     return highest
 
 
-def _labels(session: Session, device: Device, labels: Labels, now: float) -> None:
-    truths = {truth.prediction.hex(): truth for truth in labels.truths}
-    # One query a message: a query a truth would flush the session each time, a thousand times a second.
-    known = set(
-        session.exec(
-            select(LabelTruth.prediction).where(
-                LabelTruth.device_id == device.id, col(LabelTruth.prediction).in_(list(truths))
-            )
-        )
-    )
-    for _ in range(len(labels.truths) - len(truths.keys() - known)):
-        count(session, "duplicate label", device.id)
-    for name, truth in truths.items():
-        if name in known:
-            continue
-        prediction = PredictionId.unpack(truth.prediction)
-        session.add(
-            LabelTruth(
-                prediction=name,
-                device_id=device.id,
-                model=labels.model,
-                manifest_prefix=prediction.model.hex(),
-                boot=prediction.boot,
-                sequence=prediction.sequence,
-                predicted=prediction.predicted,
-                truth=truth.label,
-                received_at=now,
-            )
-        )
-
-
 def _sample(session: Session, device: Device, sample: Sample, now: float) -> None:
-    name = sample.prediction.hex()
+    name, manifest = sample.prediction.hex(), sample.manifest.hex()
+    version = model_of_manifest(session, manifest)
     if session.get(CapturedSample, (name, device.id)) is not None:
         count(session, "duplicate sample", device.id)
-    elif model_of_manifest(session, sample.manifest.hex()) is None:
-        count(session, "sample of an unknown model", device.id, sample.manifest.hex())
+    elif version is None or version.model != sample.model:
+        count(session, "sample of an unknown model", device.id, manifest)
+    elif not sample.manifest.startswith(PredictionId.unpack(sample.prediction).model):
+        count(session, "sample of a prediction of another model", device.id, name)
     else:
         session.add(
             CapturedSample(
                 prediction=name,
                 device_id=device.id,
                 model=sample.model,
-                manifest=sample.manifest.hex(),
+                manifest=manifest,
                 tensor=sample.values,
+                reason=_reason(sample.reason),
                 received_at=now,
             )
         )
+
+
+def _reason(number: int) -> str:
+    """Why an input was captured; a reason that this version does not know is never taken for a fair draw."""
+    return Captured(number).label if number in list(Captured) else "other"

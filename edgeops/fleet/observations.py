@@ -134,7 +134,7 @@ def new_labels(
     correct = case((col(LabelTruth.predicted) == col(LabelTruth.truth), 1), else_=0)
     query = (
         select(LabelTruth.id, LabelTruth.device_id, LabelTruth.manifest_prefix, correct)
-        .where(col(LabelTruth.id) > cursor, LabelTruth.model == version.model)
+        .where(col(LabelTruth.id) > cursor, LabelTruth.model == version.model, col(LabelTruth.representative))
         .order_by(col(LabelTruth.id))
         .limit(LABEL_BATCH)
     )
@@ -177,6 +177,7 @@ def _labels_before(
     query = select(func.count(), correct).where(
         LabelTruth.device_id == deployment.device_id,
         col(LabelTruth.manifest_prefix).in_(prefixes),
+        col(LabelTruth.representative),
         LabelTruth.received_at < rollout.created_at,
     )
     labels, right = session.exec(query).one()

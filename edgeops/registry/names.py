@@ -96,5 +96,8 @@ def find_device(session: Session, device_id: str) -> Device:
 
 
 def model_of_manifest(session: Session, manifest_sha256: str) -> ModelVersion | None:
-    """The model version whose manifest has this digest."""
-    return session.exec(select(ModelVersion).where(ModelVersion.manifest_sha256 == manifest_sha256)).first()
+    """The model version whose manifest has this digest, or a digest that begins so (16 hexadecimal digits)."""
+    named = col(ModelVersion.manifest_sha256)
+    # a range finds the prefix in the index
+    query = select(ModelVersion).where(named >= manifest_sha256, named < manifest_sha256 + "g")
+    return session.exec(query).first()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import JSON, Column, Index, LargeBinary, UniqueConstraint
+from sqlalchemy import JSON, Column, Index, LargeBinary, UniqueConstraint, true
 from sqlmodel import Field, SQLModel
 
 
@@ -65,6 +65,8 @@ class Run(SQLModel, table=True):
 class ModelVersion(SQLModel, table=True):
     """A trained and judged model; ``state`` is ``registered`` (then it is packaged), ``rejected``, or
     ``evaluation``: trained to be measured on what was held out, and not for devices.
+
+    ``selector`` says for which devices alone it was made; None: for all.
     """
 
     __tablename__ = "model_version"
@@ -78,6 +80,7 @@ class ModelVersion(SQLModel, table=True):
     artifact_sha256: str
     artifact_bytes: int
     manifest_sha256: str | None = Field(default=None, index=True)
+    selector: str | None = None
     created_at: float
 
 
@@ -293,7 +296,11 @@ class ReceiptState(SQLModel, table=True):
 
 
 class LabelTruth(SQLModel, table=True):
-    """A truth that came back for a prediction; the prediction's id says what was predicted. Numbers only rise."""
+    """A truth that came back for a prediction; the prediction's id says what was predicted. Numbers only rise.
+
+    ``source`` is ``device``, ``person`` or ``teacher``. Only ``representative`` ones tell an accuracy: a teacher's are
+    guesses, and a person's of inputs that were chosen for being uncertain or shifted are no fair draw.
+    """
 
     __tablename__ = "label_truth"
     __table_args__ = (UniqueConstraint("prediction", "device_id"), {"sqlite_autoincrement": True})
@@ -306,11 +313,24 @@ class LabelTruth(SQLModel, table=True):
     sequence: int
     predicted: int
     truth: int
+    source: str = Field(default="device", sa_column_kwargs={"server_default": "device"})
+    representative: bool = Field(default=True, sa_column_kwargs={"server_default": true()})
+    received_at: float = Field(index=True)
+
+
+class HeldLabel(SQLModel, table=True):
+    """A truth that came before the report of its window, by which it is judged."""
+
+    __tablename__ = "held_label"
+    device_id: str = Field(primary_key=True, foreign_key="device.id")
+    prediction: str = Field(primary_key=True)
+    model: str
+    truth: int
     received_at: float = Field(index=True)
 
 
 class CapturedSample(SQLModel, table=True):
-    """An input that a device was allowed to send: the quantized tensor."""
+    """An input that a device was allowed to send: the quantized tensor; ``reason`` is why it was taken."""
 
     __tablename__ = "captured_sample"
     prediction: str = Field(primary_key=True)
@@ -318,14 +338,19 @@ class CapturedSample(SQLModel, table=True):
     model: str
     manifest: str = Field(index=True)
     tensor: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    reason: str = Field(default="uniform", sa_column_kwargs={"server_default": "uniform"})
     received_at: float = Field(index=True)
 
 
 class Alert(SQLModel, table=True):
-    """A drift episode of one model version: ``open``, ``answered`` (a retrain was deployed) or ``closed``."""
+    """An episode of one model version: ``open``, ``answered`` (a retrain was deployed) or ``closed``.
+
+    ``kind`` is ``drift``, or ``quality``: inputs that are at fault, which no retrain answers.
+    """
 
     __tablename__ = "alert"
     id: int | None = Field(default=None, primary_key=True)
+    kind: str = "drift"
     model_version_id: int = Field(foreign_key="model_version.id", index=True)
     state: str
     decision: str = "none"
@@ -335,7 +360,11 @@ class Alert(SQLModel, table=True):
 
 
 class AlertDevice(SQLModel, table=True):
-    """One device in a drift episode, the window that raised it and what moved."""
+    """One device in a drift episode, the window that raised it and what moved.
+
+    ``heard_id`` is its latest window that was seen, and ``heard_at`` when that was. ``flags`` says which of its latest
+    judged windows drifted, the newest last; ``cleared_at`` when it was quiet again.
+    """
 
     __tablename__ = "alert_device"
     alert_id: int = Field(primary_key=True, foreign_key="alert.id")
@@ -345,11 +374,32 @@ class AlertDevice(SQLModel, table=True):
     windows_seen: int
     shifts: list[Any] = _json_list()
     capture_generation: int | None = None
+    flags: list[Any] = _json_list()
     raised_at: float
+    cleared_at: float | None = None
+    heard_id: int | None = None
+    heard_at: float | None = None
+
+
+class LearnedReference(SQLModel, table=True):
+    """The first windows of a device under a version, which are its own reference in a season's ``slot``: a CBOR list of
+    blocks of counters.
+    """
+
+    __tablename__ = "learned_reference"
+    device_id: str = Field(primary_key=True, foreign_key="device.id")
+    model_version_id: int = Field(primary_key=True, foreign_key="model_version.id")
+    slot: int = Field(primary_key=True, default=0)
+    windows: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
 
 
 class Retrain(SQLModel, table=True):
-    """The answer to an alert: which data, which run, and whether the result was better."""
+    """The answer to an alert: which data, which run, and whether the result was better.
+
+    ``attempts`` are the strategies that were tried, each with its gates and what it costs to push; ``proposal`` is
+    what a person is asked where no single model serves both worlds, empty else. ``deaths`` counts how often its worker
+    ended without an outcome.
+    """
 
     __tablename__ = "retrain"
     id: int | None = Field(default=None, primary_key=True)
@@ -360,6 +410,9 @@ class Retrain(SQLModel, table=True):
     dataset_id: int | None = Field(default=None, foreign_key="dataset_version.id")
     model_version_id: int | None = Field(default=None, foreign_key="model_version.id")
     gates: list[Any] = _json_list()
+    attempts: list[Any] = _json_list()
+    proposal: dict[str, Any] = _json()
+    deaths: int = 0
     reason: str | None = None
     created_at: float
     finished_at: float | None = None

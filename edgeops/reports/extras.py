@@ -9,7 +9,8 @@ from typing import Any
 
 from sqlmodel import Session, col, select
 
-from edgeops.core.observe import Counters, ObservePlan
+from edgeops.core.counters import Counters
+from edgeops.core.observe import ObservePlan
 from edgeops.registry.tables import (
     Alert,
     AlertDevice,

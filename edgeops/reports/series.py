@@ -8,8 +8,9 @@ from typing import Any
 from sqlalchemy import select as sa_select
 from sqlmodel import Session, case, col, func, select
 
+from edgeops.core.counters import empty_counters
 from edgeops.core.errors import WireError
-from edgeops.core.observe import ObservePlan, empty_counters
+from edgeops.core.observe import ObservePlan
 from edgeops.drift.estimate import estimated_accuracy
 from edgeops.registry.tables import LabelTruth, ModelVersion, ReportWindow
 from edgeops.reports.figures import mean_confidence
@@ -70,7 +71,7 @@ def _labels(session: Session, model: str) -> Labels:
             func.sum(case((col(LabelTruth.predicted) == col(LabelTruth.truth), 1), else_=0)),
             func.count(),
         )
-        .where(col(LabelTruth.model) == model)
+        .where(col(LabelTruth.model) == model, col(LabelTruth.representative))
         .group_by(
             col(LabelTruth.device_id),
             col(LabelTruth.manifest_prefix),

@@ -10,10 +10,10 @@ from sqlalchemy import select as sa_select
 from sqlmodel import Session, case, col, func, select
 
 from edgeops.core.codec import decode
-from edgeops.core.counters import counters_of
+from edgeops.core.counters import Counters, empty_counters
 from edgeops.core.errors import NotFoundError, WireError
 from edgeops.core.messages import Report
-from edgeops.core.observe import Counters, ObservePlan, empty_counters
+from edgeops.core.observe import ObservePlan
 from edgeops.registry.tables import LabelTruth, ModelVersion, ReportWindow
 
 LoadPlan = Callable[[str], ObservePlan]
@@ -63,7 +63,7 @@ def newest_windows(
 @lru_cache(maxsize=2048)
 def counters_in(raw: bytes) -> Counters:
     """The counters of a report as it came; kept, since a status that refreshes reads the same ones."""
-    return counters_of(decode(Report, raw))
+    return decode(Report, raw).counters
 
 
 def merged(plan: ObservePlan, rows: Sequence[ReportWindow]) -> Counters:
@@ -95,6 +95,7 @@ def labels_of(session: Session, device: str, manifest: str, rows: Sequence[Repor
         )
         .where(
             col(LabelTruth.device_id) == device,
+            col(LabelTruth.representative),
             col(LabelTruth.prediction) >= _id_from(manifest, *first),
             col(LabelTruth.prediction) < _id_from(manifest, last[0], last[1] + 1),
         )

@@ -10,11 +10,13 @@ from edgeops.core.errors import InputError
 from edgeops.training.aware import zeros_of
 from edgeops.training.backend import load_tensorflow
 from edgeops.training.fit import Progress, TrainingSet, loss_of, run
+from edgeops.training.moving import MovingShare
 from edgeops.training.quantize import convert
 from edgeops.training.recipe import Recipe
 from edgeops.training.requantize import Requantizer
 
 _EPOCHS_SHARE = 0.25  # of the recipe's
+_TWICE = 2
 
 
 class Strategy(StrEnum):
@@ -60,14 +62,19 @@ def fine_tune(
     epochs: int | None = None,
     learning_rate: float | None = None,
     keep_within: float | None = None,
+    share: float = 1.0,
+    origin: Any = None,
     progress: Progress | None = None,
 ) -> FineTuned:
     """Train ``model``, in place, from which the int8 ``parent`` was made; the result is as long as the parent.
 
     ``model`` is a keras model as ``weights.rebuilt`` gives it. ``epochs`` is a quarter of the recipe's where it
-    is not given; ``learning_rate`` and ``keep_within`` (``Requantizer.apply``) then suit the strategy. What was
-    pruned stays zero. Raises ``InputError`` when the parent was not made of these weights, or there is no dense
-    layer at the end to train.
+    is not given; ``learning_rate`` and ``keep_within`` (``Requantizer.apply``) then suit the strategy. Where only a
+    ``share`` of the kernels' weights may change, a first training of as many epochs shows which want to move the
+    most, and a second one, of twice as many at twice the rate, moves those alone (lottery-ticket sparse fine-tuning,
+    Ansell et al. 2022). What was pruned stays zero. ``origin`` is the model that the parent was made of, where
+    ``model`` has been trained further since. Raises ``InputError`` when the parent was not made of these weights, or
+    there is no dense layer at the end to train.
     """
     if learning_rate is None:
         learning_rate = recipe.training.learning_rate * _RATES[strategy]
@@ -75,19 +82,18 @@ def fine_tune(
         keep_within = _KEEP_WITHIN[strategy]
     tensorflow, keras = load_tensorflow(recipe.training.threads)
     keras.utils.set_random_seed(seed % 2**32)
-    requantizer = Requantizer(parent, convert(model, "float32"))
+    requantizer = Requantizer(parent, convert(model if origin is None else origin, "float32"))
     _freeze(keras, model, strategy)
-    curves = run(
-        recipe,
-        model,
-        data,
-        loss_of(recipe, data),
-        epochs if epochs is not None else max(1, round(recipe.training.epochs * _EPOCHS_SHARE)),
-        learning_rate,
-        seed,
-        progress,
-        zeros=zeros_of(tensorflow, recipe, model),
-    )
+    epochs = epochs if epochs is not None else max(1, round(recipe.training.epochs * _EPOCHS_SHARE))
+    loss = loss_of(recipe, data)
+    zeros = zeros_of(tensorflow, recipe, model)
+    if share < 1:
+        start = model.get_weights()
+        run(recipe, model, data, loss, epochs, learning_rate, seed, zeros=zeros)
+        zeros = MovingShare(tensorflow, model, start, share)
+        model.set_weights(start)
+        epochs, learning_rate = _TWICE * epochs, _TWICE * learning_rate  # few weights have to move further
+    curves = run(recipe, model, data, loss, epochs, learning_rate, seed, progress, zeros=zeros)
     done = requantizer.apply(convert(model, "float32"), keep_within)
     return FineTuned(done.tflite, model, curves, done.changed, done.values, done.saturated)
 

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
-from edgeops.training.evaluate import Metrics
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeops.core.errors import DataError
+from edgeops.training.evaluate import MIN_SLICE, Metrics
 from edgeops.training.recipe.keys import MAX_BYTES
 from edgeops.training.recipe.sections import GateLimits, Recipe, Robustness
 
 # accuracies are ratios of counts: this keeps a limit that is met exactly from failing by rounding
 _ROUNDING = 1e-9
+BEATS_OLD, NO_WORSE, NO_SLICE_WORSE = "beats_old_on_captured", "no_worse_on_test", "no_worse_on_slices"
+# of the original world: what a version for others need not reach
+_QUALITY = ("min_int8_accuracy", "max_quantization_loss", "min_class_recall", "min_slice_accuracy")
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,24 +129,102 @@ def count_leaked(
     return len(shared_groups) + len({digests[i] for i in learned} & {digests[i] for i in tested})
 
 
-def judge_retrain(
-    recipe: Recipe,
-    *,
-    old_captured: Metrics,
-    new_captured: Metrics,
-    old_test: Metrics,
-    new_test: Metrics,
-) -> tuple[Gate, ...]:
-    """A retrained model must beat the old one on the captured hold-out, strictly, and on the original test
-    set be no worse than the recipe's margin. All four are int8 metrics; old and new on the same items.
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """Champion and challenger on the same items: ``old`` and ``new`` (N,) bool, whether each was right.
+
+    ``columns`` maps names of slices to the N values of the items; empty values belong to no slice.
     """
-    floor = old_test.accuracy - recipe.retrain.margin_on_test
+
+    old: NDArray[np.bool_]
+    new: NDArray[np.bool_]
+    columns: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+    @property
+    def gained(self) -> int:
+        """How many items only the challenger has right."""
+        return int((self.new & ~self.old).sum())
+
+    @property
+    def lost(self) -> int:
+        """How many items only the champion has right."""
+        return int((self.old & ~self.new).sum())
+
+    def take(self, chosen: NDArray[np.bool_]) -> Compared:
+        """Some of the items, without their columns."""
+        return Compared(self.old[chosen], self.new[chosen])
+
+
+def sign_test(won: int, lost: int) -> float:
+    """How likely at least ``won`` of ``won + lost`` fair coins fall one way: the exact, one-sided test of McNemar.
+
+    Items on which both models are right, or both wrong, say nothing about which is better, and do not count.
+    1 where nothing differs. McNemar 1947; exact by the binomial distribution.
+    """
+    count = won + lost
+    return sum(math.comb(count, k) for k in range(won, count + 1)) / 2**count
+
+
+DOUBT = 0.05
+"""The chance that a retrain passes which is no better than the champion on captured samples."""
+
+
+def judge_retrain(
+    recipe: Recipe, *, captured: Compared, test: Compared, attempts: int = 1
+) -> tuple[Gate, ...]:
+    """Challenger against champion, both in int8 and on the same items.
+
+    On the captured hold-out it must be better by more than chance: the sign test, at ``DOUBT`` divided by the
+    square root of the ``attempts`` that are made on the same items: challengers share their champion, so that their
+    tests correlate by half or more (Armitage and Parmar 1986). Five items that only the challenger has right, and
+    none the other way, are enough for one attempt, six for five. On the original test part it may lose no more than
+    the recipe's margin, and on no slice of ``MIN_SLICE`` items more than that unless chance explains it. Raises
+    ``DataError`` when either part is empty.
+    """
+    for items, name in ((captured, "captured hold-out"), (test, "test part")):
+        if len(items.old) == 0:
+            raise DataError(
+                f"the {name} is empty: nothing shows which model is better",
+                fix="capture and label more samples",
+            )
+    chance, allowed = sign_test(captured.gained, captured.lost), DOUBT / math.sqrt(attempts)
     return (
         Gate(
-            "beats_old_on_captured",
-            new_captured.accuracy > old_captured.accuracy,
-            new_captured.accuracy,
-            old_captured.accuracy,
+            BEATS_OLD,
+            chance <= allowed,
+            float(captured.new.mean()),
+            float(captured.old.mean()),
+            f"right where the old is wrong {captured.gained} times, the reverse {captured.lost} of "
+            f"{len(captured.old)}: by chance with p {chance:.2g}, allowed {allowed:.2g}",
         ),
-        _at_least("no_worse_on_test", new_test.accuracy, floor),
+        _at_least(NO_WORSE, float(test.new.mean()), float(test.old.mean()) - recipe.retrain.margin_on_test),
+        *_no_slice_worse(recipe, test),
     )
+
+
+def _no_slice_worse(recipe: Recipe, test: Compared) -> tuple[Gate, ...]:
+    """The slice that fell the most, beyond the margin and beyond chance if there is such a one; none without slices."""
+    worst: tuple[bool, float, str] | None = None
+    for name, values in sorted(test.columns.items()):
+        column = np.asarray(values, dtype=np.str_)
+        for value in np.unique(column[column != ""]):
+            items = test.take(column == value)
+            if len(items.old) < MIN_SLICE:
+                continue
+            fell = float(items.old.mean()) - float(items.new.mean())
+            beyond = fell > recipe.retrain.margin_on_test + _ROUNDING
+            found = (
+                beyond and sign_test(items.lost, items.gained) <= DOUBT,
+                fell,
+                f"{name}={value}, {len(items.old)} items",
+            )
+            worst = max(worst, found) if worst else found
+    if worst is None:
+        return ()
+    return (Gate(NO_SLICE_WORSE, not worst[0], worst[1], recipe.retrain.margin_on_test, worst[2]),)
+
+
+def divides(gates: Sequence[Gate]) -> bool:
+    """Whether only the original world speaks against a challenger that serves the captured one."""
+    failed = {gate.name for gate in gates if not gate.passed}
+    return bool(failed) and failed <= {NO_WORSE, NO_SLICE_WORSE, *_QUALITY}

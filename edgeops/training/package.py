@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,6 +11,8 @@ import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from edgeops.core.codec import encode
+from edgeops.core.fourier import draw_fourier
+from edgeops.core.input_features import extract
 from edgeops.core.manifest import (
     Artifact,
     BlobRef,
@@ -20,18 +23,13 @@ from edgeops.core.manifest import (
     blob_ref,
     seal,
 )
-from edgeops.core.observe import (
-    CONFIDENCE_BINS,
-    ObservePlan,
-    confidence_bin,
-    extract,
-    plan_feature,
-)
+from edgeops.core.observe import CONFIDENCE_BINS, MARGIN, ObservePlan, confidence_bin, margins, plan_feature
 from edgeops.core.selftest import SelfTest
 from edgeops.training.pipeline import TrainingResult
 from edgeops.training.recipe import Recipe
 
 SELF_TESTS = 8
+_SHUFFLE = 5
 # LiteRT's XNNPACK and the reference kernels differ by rounding; a softmax step is 1/256.
 SELF_TEST_TOLERANCE = 3
 MIN_AGENT = (0, 1, 0)
@@ -52,10 +50,11 @@ class Package:
         return hashlib.sha256(self.envelope).hexdigest()
 
 
-def observe_plan(result: TrainingResult, features: Sequence[str]) -> ObservePlan:
+def observe_plan(result: TrainingResult, features: Sequence[str], multivariate: bool = False) -> ObservePlan:
     """Bins and reference from the training result; calibration from its validation outputs."""
     values = extract(features, result.reference_inputs)
     plans = tuple(plan_feature(name, values[:, column]) for column, name in enumerate(features))
+    fourier = draw_fourier(len(plans)).to_bytes() if multivariate and len(plans) > 1 else None
     outputs = result.validation_outputs
     predicted = outputs.argmax(axis=1)
     scores = outputs[np.arange(len(outputs)), predicted]
@@ -69,7 +68,35 @@ def observe_plan(result: TrainingResult, features: Sequence[str]) -> ObservePlan
         confidence=tuple(row[0] for row in calibration),
         classes=tuple(int(n) for n in np.bincount(predicted, minlength=len(result.labels))),
         calibration=tuple((row[0], row[1]) for row in calibration),
+        margin=plan_feature(MARGIN, margins(outputs)),
+        fourier=fourier,
     )
+
+
+def reference_file(result: TrainingResult, features: Sequence[str], ordered: bool) -> bytes:
+    """What windows are held against, for the control side only; an NPZ file with the same bytes for the same result.
+
+    ``features`` (R, features) int64 of the reference inputs; of the validation set ``validation`` (V, features),
+    ``margin`` (V,) int64, ``predicted`` (V,) and ``truth`` (V,) class numbers. Only ``ordered`` data, cut from recordings, says how neighbours depend on each
+    other; other data comes in the order of its files, by class or by name, which is no order in time: it is shuffled.
+    """
+    outputs = result.validation_outputs
+    inputs = np.arange(len(result.reference_inputs))
+    rows = np.arange(len(outputs))
+    if not ordered:
+        draw = np.random.default_rng(_SHUFFLE)
+        draw.shuffle(inputs)
+        draw.shuffle(rows)
+    file = io.BytesIO()
+    np.savez_compressed(
+        file,
+        features=extract(features, result.reference_inputs)[inputs],
+        validation=extract(features, result.validation_inputs)[rows],
+        margin=margins(outputs)[rows],
+        predicted=outputs.argmax(axis=1).astype(np.int64)[rows],
+        truth=result.validation_targets.astype(np.int64)[rows],
+    )
+    return file.getvalue()
 
 
 def self_test_vectors(result: TrainingResult) -> SelfTest:
@@ -133,7 +160,7 @@ def build_package(
         preprocessing=result.steps,
         source=_raw_contract(recipe, result, unit),
         threshold=result.threshold,
-        observe=ref(encode(observe_plan(result, recipe.observe.features))),
+        observe=ref(encode(observe_plan(result, recipe.observe.features, recipe.observe.multivariate))),
         vectors=ref(encode(self_test_vectors(result))),
         trial=trial,
         sources=tuple(sources),

@@ -24,7 +24,7 @@ from edgeops.training.gates import FitFinding, Gate, count_leaked, judge
 from edgeops.training.prepare import Assigned, Prepared, assign, prepare, shape_after
 from edgeops.training.recipe import Recipe
 from edgeops.training.sampling import Sampling, parts_used, sampling_of
-from edgeops.training.scoring import Int8Scorer, float_scorer, int8_scorer
+from edgeops.training.scoring import FloatScorer, Int8Scorer, float_scorer, int8_scorer
 from edgeops.training.sweep import quantize_best
 from edgeops.training.windows import overlap
 
@@ -96,25 +96,61 @@ def train(
     started = time.perf_counter()
     check(recipe, dataset)
     data = prepare(recipe, dataset)
-    rows = _training_rows(recipe, data)
+    rows = training_rows(recipe, data)
     validation = data.part(Part.VALIDATION)
-    test_rows = data.rows(Part.TEST)
-    test_targets = data.targets[test_rows]
+    data.rows(Part.TEST)  # raises before the training, not after it
     training = TrainingSet(data.inputs, data.targets, rows, validation, len(data.labels))
     fitted = train_float(recipe, training, seed, progress)
     in_float = float_scorer(recipe, fitted.model, data.inputs[data.rows(Part.VALIDATION)])
     in_validation = in_float.score(validation[0]).quality(validation[1], len(data.labels))
     quantized = quantize_best(recipe, fitted, training, in_validation, seed)
-    scorer = quantized.scorer
-    columns = {
-        name: tuple(values[i] for i in test_rows)
-        for name, values in data.slices.items()
-        if len(set(values)) <= MAX_SLICE_VALUES
-    }
+    made = Made(
+        quantized.tflite,
+        Fitted(quantized.fitted.model, fitted.curves),
+        in_float,
+        quantized.notes,
+        seed,
+        started,
+    )
+    return measured(recipe, dataset, data, made, fit_check)
+
+
+@dataclass(frozen=True, eq=False)
+class Made:
+    """An int8 model, the float one that it was made of with its scorer, and how; ``started`` is a time of
+    ``time.perf_counter``.
+    """
+
+    tflite: bytes
+    fitted: Fitted
+    in_float: FloatScorer
+    notes: Mapping[str, object]
+    seed: int
+    started: float
+
+
+def measured(
+    recipe: Recipe,
+    dataset: Dataset,
+    data: Prepared,
+    made: Made,
+    fit_check: FitCheck | None = None,
+    counted: Prepared | None = None,
+) -> TrainingResult:
+    """Measure and judge a model that was made; ``fit_check`` and what is raised as of ``train``.
+
+    ``counted`` is what the dataset itself gives, where ``data`` has further rows behind it.
+    """
+    seed, counted = made.seed, counted or data
+    validation = data.part(Part.VALIDATION)
+    scorer = int8_scorer(recipe, made.tflite, validation[0])
+    test_rows = data.rows(Part.TEST)
+    test_targets = data.targets[test_rows]
+    columns = sliced(data, test_rows)
     test_inputs = scorer.quantized(data.inputs[test_rows])
     tested = scorer.score(test_inputs)
-    float_tested = in_float.score(data.inputs[test_rows])
-    sampling = _sampling(recipe, dataset, data, test_rows)
+    float_tested = made.in_float.score(data.inputs[test_rows])
+    sampling = _sampling(recipe, dataset, counted, test_rows)
     float_metrics = float_tested.metrics(test_targets, len(data.labels), columns, sampling)
     int8_metrics = tested.metrics(test_targets, len(data.labels), columns, sampling)
     validation_inputs = scorer.quantized(validation[0])
@@ -122,16 +158,16 @@ def train(
         recipe,
         float_metrics,
         int8_metrics,
-        len(quantized.tflite),
+        len(made.tflite),
         robustness=[
             (how, _under(how.corruption, how.severity, scorer, data.inputs[test_rows], test_targets, seed))
             for how in recipe.gates.robustness
         ],
-        fits=[fit_check(quantized.tflite, t) for t in recipe.targets.names] if fit_check else (),
-        leaked=count_leaked_rows(recipe, dataset, data),
+        fits=[fit_check(made.tflite, t) for t in recipe.targets.names] if fit_check else (),
+        leaked=count_leaked_rows(recipe, dataset, counted),
     )
     return TrainingResult(
-        tflite=quantized.tflite,
+        tflite=made.tflite,
         float_metrics=float_metrics,
         int8_metrics=int8_metrics,
         gates=gates,
@@ -150,14 +186,23 @@ def train(
         test_targets=test_targets,
         float_scores=float_tested.scores,
         labels=data.labels,
-        curves=fitted.curves,
-        parts=parts_used(data.items, data.parts, dataset.groups, dataset.files),
-        notes=quantized.notes,
+        curves=made.fitted.curves,
+        parts=parts_used(counted.items, counted.parts, dataset.groups, dataset.files),
+        notes=made.notes,
         versions=versions(),
         seed=seed,
-        seconds=time.perf_counter() - started,
-        fitted=Fitted(quantized.fitted.model, fitted.curves),
+        seconds=time.perf_counter() - made.started,
+        fitted=made.fitted,
     )
+
+
+def sliced(data: Prepared, rows: NDArray[np.int64]) -> dict[str, tuple[str, ...]]:
+    """The columns of metadata of some rows, without those that number the items."""
+    return {
+        name: tuple(values[i] for i in rows)
+        for name, values in data.slices.items()
+        if len(set(values)) <= MAX_SLICE_VALUES
+    }
 
 
 def evaluate_part(
@@ -249,7 +294,7 @@ def _sampling(recipe: Recipe, dataset: Dataset, data: Prepared, rows: NDArray[np
     return found if len(np.unique(found.clusters)) < len(rows) else None
 
 
-def _training_rows(recipe: Recipe, data: Prepared) -> NDArray[np.int64]:
+def training_rows(recipe: Recipe, data: Prepared) -> NDArray[np.int64]:
     """The rows of the train part, followed by further rounds of the captured ones in it."""
     rows = data.rows(Part.TRAIN)
     captured = rows[~data.original[rows]]

@@ -2,7 +2,7 @@
 
 Both models come from the same converter, so the float one shows each weight as the int8 one has it: transposed,
 and with normalisation folded in. That it is the same weight is not assumed: the parent's own float weights must
-give the parent's bytes, or nothing is changed.
+give the parent's bytes, but for halves that the converter rounded the other way, or nothing is changed.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ _DTYPES: dict[str, np.dtype[Any]] = {
 }
 # weights are symmetric, so -128 is not used; biases have all of 32 bits
 _LARGEST = {"int8": 2**7 - 1, "int32": 2**31 - 1}
+# the converter divides in float32, and a value near a half may fall to either side
+_FLOAT32 = 2.0**-21
 _CASTS = ("QUANTIZE", "DEQUANTIZE")
 
 
@@ -103,8 +105,10 @@ class Requantizer:
             now = _values(self._int8, tensor)
             rounded, beyond = _rounded(new, scales, tensor.dtype)
             if tensor.dtype == "int8":
-                old = _float_values(self._float, self._given.get(place), tensor.shape)
-                rounded = np.where(np.abs(new - old) / scales < keep_within, now, rounded)
+                moved = (
+                    np.abs(new - _float_values(self._float, self._given.get(place), tensor.shape)) / scales
+                )
+                rounded = np.where((moved == 0) | (moved < keep_within), now, rounded)
             raw = rounded.tobytes()
             # one buffer may serve two tensors that were equal, and need not stay so
             if written.setdefault(tensor.data_at, raw) != raw:
@@ -148,8 +152,8 @@ class Requantizer:
         axes = [axis for axis, size in enumerate(tensor.shape) if size == tensor.scales]
         for axis in [None] if tensor.scales == 1 else axes:
             weight = _Weight(tensor, axis)
-            rounded, _ = _rounded(wanted, self._scales(weight), tensor.dtype)
-            if np.array_equal(rounded, _values(self._int8, tensor)):
+            steps = np.abs(_steps(wanted, self._scales(weight), tensor.dtype) - _values(self._int8, tensor))
+            if (steps <= 0.5 + _FLOAT32 * np.abs(_values(self._int8, tensor), dtype=np.float64)).all():
                 return weight
         return None
 
@@ -202,10 +206,15 @@ def _values(model: bytes, tensor: Tensor) -> NDArray[Any]:
     return np.frombuffer(model, dtype, count=count, offset=tensor.data_at).reshape(shape)
 
 
+def _steps(values: NDArray[Any], scales: Float32, dtype: str) -> NDArray[np.float64]:
+    """``values`` in steps of ``scales``, within what the type can say."""
+    largest = _LARGEST[dtype]
+    return np.clip(values.astype(np.float64) / scales.astype(np.float64), -largest, largest)
+
+
 def _rounded(values: NDArray[Any], scales: Float32, dtype: str) -> tuple[NDArray[Any], int]:
-    """``values`` in steps of ``scales``, halves to even as the converter does, and how many did not fit."""
-    largest, kind = _LARGEST[dtype], _DTYPES[dtype]
-    steps = np.rint(values.astype(np.float64) / scales.astype(np.float64))
-    beyond = int((np.abs(steps) > largest).sum())
-    clipped: NDArray[Any] = np.clip(steps, -largest, largest).astype(kind)
-    return clipped, beyond
+    """``values`` in steps of ``scales``, halves to even, and how many did not fit."""
+    wanted = np.rint(values.astype(np.float64) / scales.astype(np.float64))
+    beyond = int((np.abs(wanted) > _LARGEST[dtype]).sum())
+    rounded: NDArray[Any] = np.rint(_steps(values, scales, dtype)).astype(_DTYPES[dtype])
+    return rounded, beyond

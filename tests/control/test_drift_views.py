@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from support.drift_reference import give_reference, loud
 from support.packages import MODEL, observe_plan
 from support.registry import report
 from support.scripted_fleet import ScriptedFleet
@@ -14,13 +15,14 @@ from support.terminal import in_terminal
 from edgeops.cli.main import run
 from edgeops.control.drift_orders import acknowledge
 from edgeops.control.drift_views import alert_list, explain
+from edgeops.control.settings import DriftSettings
 from edgeops.core.errors import NotFoundError, UsageError
-from edgeops.core.observe import BINS
 from edgeops.core.topics import Kind
+from edgeops.registry.names import find_model
 from edgeops.registry.tables import Alert, Retrain
 
 PLAN = observe_plan()
-LOUD = ((0,) * (BINS - 1) + (200,),) * len(PLAN.features)
+ROUND_S = DriftSettings().round_s
 SITES = ["berlin"] * 4 + ["rome"] * 8
 
 
@@ -30,6 +32,8 @@ def fleet(tmp_path: Path):
     for number, site in enumerate(SITES):
         made.join(f"cam-{number:02d}", site=site)
     made.package = made.release(1)  # type: ignore[attr-defined]
+    with made.workspace.registry.session() as session:
+        give_reference(session, made.workspace.blobs, find_model(session, f"{MODEL}@1"))
     made.run(1)
     for device in made.devices.values():
         device.online = False  # from here on they say what the tests let them
@@ -42,16 +46,10 @@ def drifts(fleet: ScriptedFleet, *names: str) -> None:
     for name in names:
         device = fleet.devices[name]
         device.sequence += 1
-        said = report(
-            device.sequence,
-            package=fleet.package,  # type: ignore[attr-defined]
-            inferences=200,
-            observed=200,
-            classes=(40,) * 5,
-            confidence=(0,) * 15 + (200,),
-            features=LOUD,
-        )
+        said = report(device.sequence, package=fleet.package, **loud(200))  # type: ignore[attr-defined]
         fleet.say(name, Kind.REPORT, said)
+    fleet.plane.step(0.0)
+    fleet.clock.sleep(ROUND_S)
     fleet.plane.step(0.0)
 
 

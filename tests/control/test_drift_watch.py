@@ -1,120 +1,295 @@
-"""The drift watch: what is replayed from the registry is what was judged live."""
+"""The drift watch in the registry: rounds, alerts, restarts, devices' own references, errors."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
+import numpy as np
 import pytest
 from sqlmodel import Session, select
+from support.drift_reference import give_reference, quantized, reference_file
 from support.packages import FLEET, build, observe_plan
 from support.registry import NOW, add_devices, add_version, report
 
-from edgeops.control.drift_watch import DriftWatch, relearned
-from edgeops.control.plans import PlanShelf
+from edgeops.control.drift_recomputed import recomputed
+from edgeops.control.drift_records import QUALITY
+from edgeops.control.drift_references import references_from
+from edgeops.control.drift_watch import BURN_IN_WINDOWS, DriftWatch
+from edgeops.control.error_watch import ErrorWatch
 from edgeops.core import topics
 from edgeops.core.codec import encode
-from edgeops.core.counters import counters_of
-from edgeops.core.messages import Report
-from edgeops.core.observe import BINS
+from edgeops.core.counters import Counters
+from edgeops.core.errors import DataError
+from edgeops.core.messages import PredictionId, Report
 from edgeops.core.topics import Kind
 from edgeops.core.transport import Received
-from edgeops.drift.detect import DEFAULT_LIMITS
+from edgeops.core.window import Window
+from edgeops.drift.budget import parse_false_alarms
+from edgeops.drift.device_track import QUIET
+from edgeops.drift.rounds import Terms
+from edgeops.drift.watch_terms import WatchTerms
 from edgeops.fleet.ingest import take_batch
 from edgeops.registry.blobs import BlobStore
 from edgeops.registry.counts import totals
 from edgeops.registry.store import open_registry
-from edgeops.registry.tables import AlertDevice
+from edgeops.registry.tables import Alert, AlertDevice, Device, LabelTruth, ModelVersion, Run
 
-PACKAGE = build()
+PACKAGE, NEXT = build(), build(2)
 PLAN = observe_plan()
+ROUND = 60.0
+TERMS = WatchTerms(Terms(parse_false_alarms("1 per 3000 windows").of_window), ROUND)
+INPUTS = 60
+
+
+@cache
+def counted(sequence: int, brighter: float = 0.0, faulty: bool = False) -> Counters:
+    window = Window(PLAN)
+    for number in range(INPUTS):
+        seed = 1000 + INPUTS * sequence + (0 if faulty else number)
+        window.count_input(quantized(PACKAGE, seed, brighter))
+        scores = np.full(5, -128, np.int8)
+        scores[number % 5] = 127
+        window.count_prediction(number % 5, 15, 100, scores)
+    return window.counters()
+
+
+def said(sequence: int, brighter: float = 0.0, package=PACKAGE, faulty: bool = False, **other) -> Report:
+    made = report(sequence, package=package, start_ms=sequence * 1000, **other)
+    return replace(made, counters=counted(sequence, brighter, faulty))
 
 
 @pytest.fixture
-def shelf(tmp_path: Path) -> PlanShelf:
-    blobs = BlobStore(tmp_path / "blobs")
-    for blob in [*PACKAGE.blobs.values(), PACKAGE.envelope]:
-        blobs.put(blob)
-    return PlanShelf(blobs)
+def blobs(tmp_path: Path) -> BlobStore:
+    store = BlobStore(tmp_path / "blobs")
+    for package in (PACKAGE, NEXT):
+        for blob in [*package.blobs.values(), package.envelope]:
+            store.put(blob)
+    return store
 
 
 @pytest.fixture
-def session(tmp_path: Path):
+def session(tmp_path: Path, blobs: BlobStore) -> Iterator[Session]:
     registry = open_registry(tmp_path / "registry.db", create=True)
     with registry.session() as opened:
-        add_version(opened, PACKAGE)
-        add_devices(opened, "a")
+        for package in (PACKAGE, NEXT):
+            version = add_version(opened, package, parent=1 if package is NEXT else None)
+            give_reference(opened, blobs, version)
+        add_devices(opened, "a", "b", "c")
         yield opened
     registry.close()
 
 
-def window(sequence: int, drifted: bool) -> Report:
-    """A hundred inputs: spread like the reference, or all in the highest bin."""
-    quiet = tuple(feature.reference for feature in PLAN.features)
-    loud = ((0,) * (BINS - 1) + (200,),) * len(PLAN.features)
-    return report(
-        sequence,
-        package=PACKAGE,
-        inferences=200,
-        observed=200,
-        classes=(40,) * 5,
-        confidence=(0,) * 15 + (200,),
-        features=loud if drifted else quiet,
-    )
+def hear(session: Session, device: str, one: Report, at: float) -> None:
+    take_batch(session, FLEET, [Received(topics.device(FLEET, device, Kind.REPORT), encode(one))], at)
 
 
-def feed(session: Session, watch: DriftWatch, reports: list[Report]) -> list[int]:
-    """Take and judge the reports; the sequences that raised an alert."""
-    raised = []
-    for one in reports:
-        said = Received(topics.device(FLEET, "a", Kind.REPORT), encode(one))
-        for device, seen in take_batch(session, FLEET, [said], NOW).windows:
-            if watch.seen(session, device, seen, NOW) is not None:
-                raised.append(seen.sequence)
-    return raised
+def play(session: Session, watch: DriftWatch, reports: list[Report], device: str = "a") -> list[str]:
+    """A report a round; what was told."""
+    told = []
+    for number, one in enumerate(reports):
+        hear(session, device, one, NOW + number * ROUND)
+        told += watch.tick(session, NOW + (number + 1) * ROUND)
+    return told
 
 
-STORY = [window(n, drifted=n > 6) for n in range(1, 13)]
+def rows(session: Session) -> list[AlertDevice]:
+    return list(session.exec(select(AlertDevice).order_by("raised_at", "device_id")))
 
 
-def test_quiet_windows_raise_nothing_and_a_change_raises_one_alert(session, shelf) -> None:
-    raised = feed(session, DriftWatch(shelf, DEFAULT_LIMITS), STORY)
-    assert len(raised) == 1
-    assert raised[0] > 6
-    row = session.exec(select(AlertDevice)).one()
-    assert (row.device_id, row.sequence) == ("a", raised[0])
+STORY = [said(n, brighter=6.0 if n > 4 else 0.0) for n in range(1, 8)]
+
+
+def test_quiet_windows_raise_nothing_and_a_change_is_told_of_once(session, blobs) -> None:
+    assert play(session, DriftWatch(blobs, TERMS), STORY) == ["alert 1: a drifted in window 5"]
+    (row,) = rows(session)
+    assert row.shifts[0]["kind"] == "data"
     assert row.shifts[0]["distance"] >= row.shifts[-1]["distance"]
+    assert row.flags == [0, 0, 0, 0, 1, 1, 1]
+
+
+def test_a_round_is_judged_when_it_has_ended(session, blobs) -> None:
+    watch = DriftWatch(blobs, TERMS)
+    hear(session, "a", STORY[4], NOW)
+    assert watch.tick(session, NOW + 1) == []
+    assert watch.tick(session, NOW + ROUND) != []
+    assert watch.tick(session, NOW + 2 * ROUND) == []
 
 
 @pytest.mark.parametrize("cut", range(1, len(STORY)))
-def test_a_restart_anywhere_gives_the_same_alert(session, shelf, cut: int) -> None:
-    first = feed(session, DriftWatch(shelf, DEFAULT_LIMITS), STORY[:cut])
-    second = feed(session, DriftWatch(shelf, DEFAULT_LIMITS), STORY[cut:])
-    assert first + second == [7]
+def test_a_restart_anywhere_gives_the_same_alert(session, blobs, cut: int) -> None:
+    told = play(session, DriftWatch(blobs, TERMS), STORY[:cut])
+    again = DriftWatch(blobs, TERMS)
+    for number, one in enumerate(STORY[cut:], cut):
+        hear(session, "a", one, NOW + number * ROUND)
+        told += again.tick(session, NOW + (number + 1) * ROUND)
+    assert told == ["alert 1: a drifted in window 5"]
 
 
-def test_a_batch_that_was_not_committed_raises_its_alert_when_it_comes_again(session, shelf) -> None:
-    watch = DriftWatch(shelf, DEFAULT_LIMITS)
-    feed(session, watch, STORY[:6])
+def test_a_round_that_was_not_committed_is_judged_again(session, blobs) -> None:
+    watch = DriftWatch(blobs, TERMS)
+    play(session, watch, STORY[:4])
+    hear(session, "a", STORY[4], NOW + 4 * ROUND)
     session.flush()
     undone = session.begin_nested()
-    assert feed(session, watch, STORY[6:8]) == [7]
+    assert watch.tick(session, NOW + 5 * ROUND)
     undone.rollback()  # a full disk
     watch.forget()
-    assert feed(session, watch, STORY[6:8]) == [7]
-    assert session.exec(select(AlertDevice)).one().sequence == 7
+    assert watch.tick(session, NOW + 5 * ROUND) == ["alert 1: a drifted in window 5"]
 
 
-@pytest.mark.parametrize("lie", [{"bins": bytes(8)}, {"features": ()}, {"classes": (1,)}], ids=str)
-def test_a_window_of_other_bins_is_counted_and_the_next_is_judged(
-    session, shelf, lie: dict[str, object]
+def test_an_alert_closes_when_its_devices_are_quiet_and_opens_anew_when_they_drift_again(
+    session, blobs
 ) -> None:
-    watch = DriftWatch(shelf, DEFAULT_LIMITS)
-    feed(session, watch, [*STORY[:6], report(7, package=PACKAGE, **lie)])
+    watch = DriftWatch(blobs, TERMS)
+    story = [said(n, 6.0 if n in (2, 25) else 0.0) for n in range(1, 27)]
+    told = play(session, watch, story)
+    assert told[0] == "alert 1: a drifted in window 2"
+    assert told[1] == "alert 1: cleared by itself"
+    assert told[2] == "alert 2: a drifted in window 25"
+    first = session.get_one(Alert, 1)
+    assert (first.state, first.reason) == ("closed", "It cleared by itself.")
+    # the long look holds the window that drifted for three more, and then enough must be quiet
+    assert NOW + QUIET * ROUND < first.closed_at <= NOW + (2 + QUIET + 4) * ROUND
+
+
+def test_faulty_inputs_make_an_alert_of_their_own(session, blobs) -> None:
+    play(session, DriftWatch(blobs, TERMS), [said(1), said(2, faulty=True)])
+    alert = session.exec(select(Alert).where(Alert.kind == QUALITY)).one()
+    assert alert.decision == "sensor_fault"
+    shifts = [row.shifts for row in rows(session) if row.alert_id == alert.id]
+    assert [shift["signal"] for shift in shifts[0]] == ["stuck"]
+
+
+@pytest.mark.parametrize(
+    "lie", [{"bins": bytes(len(PLAN.digest()))}, {"features": (), "moments": (), "stuck": 0}], ids=str
+)
+def test_a_window_of_other_bins_is_counted_and_the_next_is_judged(session, blobs, lie) -> None:
+    watch = DriftWatch(blobs, TERMS)
+    other = replace(said(2), counters=replace(counted(2), **lie))
+    told = play(session, watch, [said(1), other, said(3, 6.0)])
     assert totals(session) == {"report with other bins": 1}
-    assert feed(session, watch, [window(8, drifted=True)]) == [8]
+    assert told == ["alert 1: a drifted in window 3"]
 
 
-def test_a_world_that_changed_is_learned_with_the_same_bins() -> None:
-    learned = relearned(PLAN, counters_of(window(1, drifted=True)))
-    assert learned.digest() == PLAN.digest()
-    assert learned.features[0].reference[-1] == 200
+def test_a_device_whose_disk_was_wiped_is_judged_from_its_new_boot_on(session, blobs) -> None:
+    watch = DriftWatch(blobs, TERMS)
+    device = session.get_one(Device, "a")
+    device.boot = 5
+    told = play(session, watch, [said(1, boot=5), said(2, boot=5)])
+    device.boot = 1
+    hear(session, "a", said(1, 6.0, boot=1), NOW + 2 * ROUND)
+    told += watch.tick(session, NOW + 3 * ROUND)
+    assert told == ["alert 1: a drifted in window 1"]
+
+
+def test_what_was_decided_is_computed_again_from_the_stored_reports(session, blobs) -> None:
+    story = [said(n, 6.0 if n in (2, 25) else 0.0, faulty=n == 12) for n in range(1, 27)]
+    told = play(session, DriftWatch(blobs, TERMS), story)
+    again = recomputed(session, blobs, session.get_one(ModelVersion, 1), TERMS)
+    assert again.windows == len(story)
+    assert [alarm["window"] for alarm in again.alarms] == [2, 12, 25]
+    assert [line.split()[-1] for line in told if "window" in line] == ["2", "12", "25"]
+
+
+def test_a_version_without_a_stored_reference_is_counted_and_not_judged(session, blobs) -> None:
+    for run in session.exec(select(Run)):
+        run.record = {}
+        session.add(run)
+    assert play(session, DriftWatch(blobs, TERMS), STORY) == []
+    assert "version without a reference" in totals(session)
+
+
+class TestOwnReferences:
+    @pytest.mark.parametrize("restart", [None, 1, 3, 5])
+    def test_a_device_that_drifted_under_the_parent_learns_its_own(self, session, blobs, restart) -> None:
+        watch = DriftWatch(blobs, TERMS)
+        play(session, watch, [said(1), said(2, 6.0)])
+        session.get_one(ModelVersion, 2).parent_id = 1
+        new = [said(n, 6.0, package=NEXT, generation=2) for n in range(1, BURN_IN_WINDOWS + 5)]
+        new.append(said(BURN_IN_WINDOWS + 5, 0.0, package=NEXT, generation=2))
+        told = []
+        for number, one in enumerate(new):
+            if number == restart:
+                watch = DriftWatch(blobs, TERMS)
+            at = NOW + (10 + number) * ROUND
+            hear(session, "a", replace(one, boot=2), at)
+            told += watch.tick(session, at + ROUND)
+        assert told == [f"alert 2: a drifted in window {BURN_IN_WINDOWS + 5}"]
+
+    def test_by_the_hour_of_the_day_night_is_no_drift(self, session, blobs) -> None:
+        midnight = NOW - NOW % 86_400
+        watch = DriftWatch(blobs, replace(TERMS, learn_windows=3, season="day"))
+        told, sequence = [], 0
+        for day in range(4):
+            for hour in (2, 12):
+                for minute in (0, 5) if day else (0, 5, 10):
+                    sequence += 1
+                    at = midnight + day * 86_400 + hour * 3600 + minute * 60
+                    hear(session, "a", said(sequence, 6.0 if hour == 2 else 0.0), at)
+                    told += watch.tick(session, at + ROUND)
+        assert told == []
+        hear(session, "a", said(sequence + 1, 6.0), midnight + 4 * 86_400 + 12 * 3600)
+        assert watch.tick(session, midnight + 5 * 86_400) == [f"alert 1: a drifted in window {sequence + 1}"]
+
+
+class TestErrors:
+    def _labels(self, session: Session, device: str, count: int, wrong_every: int, start: int = 0) -> None:
+        prefix = PACKAGE.digest[:8]
+        for number in range(start, start + count):
+            truth = 1 if wrong_every and number % wrong_every == 0 else 0
+            session.add(
+                LabelTruth(
+                    prediction=PredictionId(prefix, 1, 1 + number // 60, number % 60, 0, 15).pack().hex()
+                    + device,
+                    device_id=device,
+                    model="digits",
+                    manifest_prefix=prefix.hex(),
+                    boot=1,
+                    sequence=1 + number // 60,
+                    predicted=0,
+                    truth=truth,
+                    received_at=NOW,
+                )
+            )
+        session.flush()
+
+    def test_as_many_errors_as_before_say_nothing_and_more_do(self, session, blobs) -> None:
+        watch = ErrorWatch(blobs)
+        self._labels(session, "a", 1000, 10)
+        assert watch.tick(session, NOW) == []
+        self._labels(session, "a", 300, 3, start=1000)
+        (line,) = watch.tick(session, NOW)
+        assert line.startswith("alert 1: a drifted")
+        (row,) = rows(session)
+        assert (row.shifts[0]["kind"], row.shifts[0]["signal"]) == ("concept", "errors")
+
+    @pytest.mark.parametrize("cut", [1, 50, 299])
+    def test_a_restart_goes_on_where_it_was(self, session, blobs, cut: int) -> None:
+        self._labels(session, "a", cut, 3)
+        told = ErrorWatch(blobs).tick(session, NOW)
+        self._labels(session, "a", 300 - cut, 3, start=cut)
+        told += ErrorWatch(blobs).tick(session, NOW)
+        assert len(told) == 1
+
+    def test_the_errors_of_a_device_whose_inputs_drifted_are_explained(self, session, blobs) -> None:
+        play(session, DriftWatch(blobs, TERMS), [said(1), said(2, 6.0)])
+        self._labels(session, "a", 600, 2)
+        self._labels(session, "b", 600, 10)
+        assert ErrorWatch(blobs).tick(session, NOW) == []
+
+    def test_only_devices_that_err_more_are_named_where_some_do(self, session, blobs) -> None:
+        self._labels(session, "a", 250, 2)
+        self._labels(session, "b", 250, 10)
+        told = ErrorWatch(blobs).tick(session, NOW)
+        assert [line.split()[2] for line in told] == ["a"]
+
+
+@pytest.mark.parametrize(
+    "raw", [b"", b"PK\x03\x04 no zip", reference_file()[:-40]], ids=["empty", "none", "cut"]
+)
+def test_a_stored_reference_that_cannot_be_read_says_so(raw: bytes) -> None:
+    with pytest.raises(DataError, match="cannot be read"):
+        references_from(raw, PLAN)

@@ -29,7 +29,10 @@ def schema(cls: type[Message]) -> object:
     """
     text = re.sub(r"\(-\d+\.\.\d+\)", "int", wire_cddl())
     text = re.sub(r"([bt]str) \.size (?:\d+|\(\d+\.\.\d+\)) =>", r"\1 =>", text)
+    text = text.replace("  * any,\n", "")
     text = re.sub(r"tstr => (?:desired-model|model-state)", "tstr => any", text)
+    if cls.AS_LIST:  # nor is it sure of the end of a list: the codec writes every field
+        text = text.replace("  ? ", "  ")
     return pycddl.Schema(f"root = {cddl_name(cls)}\n\n{text}")
 
 
@@ -41,6 +44,12 @@ def test_the_file_is_current() -> None:
 def test_every_field_stands_in_it() -> None:
     text = wire_cddl()
     for cls in WIRE_CLASSES:
+        if cls.AS_LIST:
+            block = text.split(f"\n{cddl_name(cls)} = [")[1].split("\n]")[0]
+            named = [line.split(":")[0].strip(" ?") for line in block.splitlines() if ":" in line]
+            assert named == [name.replace("_", "-") for _, name, _, _ in fields_of(cls)]
+            assert [key for key, *_ in fields_of(cls)] == list(range(1, len(named) + 1))
+            continue
         block = text.split(f"\n{cddl_name(cls)} = {{")[1].split("\n}")[0]
         for key, name, _, _ in fields_of(cls):
             assert f" {key} => " in block
@@ -73,6 +82,8 @@ def test_what_the_codec_refuses_is_not_valid(item: object) -> None:
 
 def test_the_decoder_and_the_schema_agree_on_required_fields() -> None:
     for cls in WIRE_CLASSES:
+        if cls.AS_LIST:
+            continue
         required = [key for key, _, _, needed in fields_of(cls) if needed]
         for key in required:
             lines = list(wire_cddl().split(f"\n{cddl_name(cls)} = {{")[1].split("\n}")[0].split("\n"))

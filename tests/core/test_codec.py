@@ -8,6 +8,7 @@ import cbor2
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.counted import empty
 from support.wire import messages
 
 from edgeops.core.codec import (
@@ -30,7 +31,7 @@ from edgeops.core.codec import (
     wire,
 )
 from edgeops.core.errors import WireError
-from edgeops.core.messages import WIRE_MESSAGES, Presence, Report
+from edgeops.core.messages import WIRE_MESSAGES, Event, Presence, Report
 from edgeops.core.schema import WIRE_CLASSES
 
 
@@ -53,9 +54,11 @@ class Every(Message):
     table: dict[str, int] = wire(7, MapOf(Text(4), UInt(8), 2))
     inner: Inner = wire(8, Nested(Inner))
     maybe: int | None = wire(9, UInt(8), default=None)
+    long: str | None = wire(10, Text(250), default=None)
 
 
-GOOD_REPORT = Report("m", bytes(32), bytes(8), 1, 1, 1, 1, 0, 0, 0, 0, 0, (), (), (), 0, 0, ())
+GOOD_REPORT = Report("m", bytes(8), 1, 1, 0, 1, 0, 0, empty(), 1000)
+GOOD_EVENT = Event(1, 2, "digits", 3, "TRIAL", "CONFIRMED", "passed")
 GOOD = Every(1, -1, True, "a", b"ab", (1, 2), {"k": 1}, Inner(7))
 
 
@@ -214,9 +217,22 @@ class TestStrictness:
 class TestUnknownKeys:
     @given(extra=st.dictionaries(st.integers(21, 2**32), st.integers(0, 9) | st.text(max_size=3), max_size=4))
     def test_are_skipped(self, extra: dict[int, object]) -> None:
-        # a Report has room for them; its own keys end at 20
-        whole = to_item(GOOD_REPORT)
-        assert decode(Report, dump({**whole, **extra})) == GOOD_REPORT
+        # an Event has room for them; its own keys end at 10
+        assert decode(Event, dump({**to_item(GOOD_EVENT), **extra})) == GOOD_EVENT
+
+    @given(extra=st.lists(st.integers(0, 9) | st.text(max_size=3), max_size=4))
+    def test_so_is_what_follows_in_a_list(self, extra: list[object]) -> None:
+        assert decode(Report, dump([*to_item(GOOD_REPORT), *extra])) == GOOD_REPORT
+
+    def test_the_last_of_a_list_may_be_left_out_where_there_is_a_default(self) -> None:
+        assert decode(Report, dump(to_item(GOOD_REPORT)[:10])) == GOOD_REPORT
+        with pytest.raises(WireError, match=r"observe_permille.*key 10"):
+            decode(Report, dump(to_item(GOOD_REPORT)[:9]))
+
+    @pytest.mark.parametrize("item", [1, "a", b"a", {}, None, True])
+    def test_what_is_a_list_is_nothing_else(self, item: object) -> None:
+        with pytest.raises(WireError, match="list"):
+            decode(Report, dump(item))
 
     def test_are_refused_when_the_critical_list_names_them(self) -> None:
         with pytest.raises(WireError, match="30"):
@@ -293,12 +309,10 @@ class TestBounds:
             decode(Every, dump({**to_item(GOOD), key: value}))
 
     def test_the_whole_is_bounded_when_written(self) -> None:
-        counts = (2**32 - 1,) * 12
-        full = Report(
-            "m", bytes(32), bytes(8), 1, 1, 1, 1, 0, 0, 0, 0, 0, (), (), (), 0, 0, (counts,) * 32
-        )  # fmt: skip
-        with pytest.raises(WireError, match="2048"):
-            encode(replace(full, classes=(2**32 - 1,) * 64, features=(counts,) * 32))
+        with pytest.raises(WireError, match="256"):
+            encode(
+                replace(GOOD, raw=b"abcd", inner=Inner(7), text="a" * 4, table={"a" * 4: 1}, long="a" * 250)
+            )
 
 
 def _decodes_or_wire_error(cls: type[Message], payload: bytes) -> None:

@@ -12,47 +12,39 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from support.counted import counters as any_counters
+from support.counted import empty
 from support.packages import observe_plan
 
+from edgeops.core.counters import Counters, empty_counters
 from edgeops.core.errors import WireError
+from edgeops.core.fourier import COMPONENTS
+from edgeops.core.input_features import FEATURES, extract
 from edgeops.core.observe import (
     BINS,
-    CONFIDENCE_BINS,
-    FEATURES,
     LATENCY_BINS,
-    Counters,
-    Window,
     bin_of,
     confidence_bin,
-    empty_counters,
-    extract,
     latency_bin,
     plan_feature,
 )
+from edgeops.core.window import Window
 
 PLAN = observe_plan()
 INT8 = hnp.arrays(np.int8, st.sampled_from([(1, 4), (3, 5, 4), (2, 3, 3, 2), (1, 1), (1, 1, 1)]))
-COUNT = st.integers(0, 2**32 - 1)
-
-
-def counts(n: int) -> st.SearchStrategy[tuple[int, ...]]:
-    return st.lists(COUNT, min_size=n, max_size=n).map(tuple)
+NOTHING = replace(
+    empty(2, 3),
+    moments=((0, 0),) * 2,
+    margin=(0,) * BINS,
+    margin_moments=(0, 0),
+    fourier=(0,) * COMPONENTS,
+)
+SCORES = [-90, 100, -128, -128, -10]
 
 
 def counters() -> st.SearchStrategy[Counters]:
-    features = st.tuples(*[counts(BINS) for _ in PLAN.features])
-    return st.builds(
-        Counters,
-        st.just(PLAN.digest()),
-        COUNT,
-        COUNT,
-        COUNT,
-        counts(len(PLAN.classes)),
-        counts(CONFIDENCE_BINS),
-        counts(LATENCY_BINS),
-        COUNT,
-        features,
-    )
+    """Any that windows of one plan can make."""
+    return any_counters(2, 3, (True, True, True))
 
 
 class TestMerging:
@@ -68,7 +60,7 @@ class TestMerging:
         self, parts: list[Counters], data: st.DataObject
     ) -> None:
         cut = data.draw(st.integers(0, len(parts)))
-        nothing = empty_counters(PLAN)
+        nothing = NOTHING
         shuffled = data.draw(st.permutations(parts))
         halves = reduce(add, shuffled[:cut], nothing) + reduce(add, shuffled[cut:], nothing)
         assert halves == reduce(add, parts)
@@ -76,11 +68,19 @@ class TestMerging:
     @given(a=counters())
     @settings(max_examples=20)
     def test_empty_counters_change_nothing(self, a: Counters) -> None:
-        assert a + empty_counters(PLAN) == a
+        assert a + NOTHING == a
 
     def test_other_bins_never_merge(self) -> None:
         mine = empty_counters(PLAN)
-        others = (replace(mine, bins=bytes(8)), replace(mine, classes=(0,)), replace(mine, features=()))
+        others = (
+            replace(mine, bins=bytes(4)),
+            replace(mine, classes=(0,)),
+            replace(mine, features=()),
+            replace(mine, features=((0,) * 3,) * len(PLAN.features)),
+            replace(mine, moments=()),
+            replace(mine, margin=(0,) * BINS),
+            replace(mine, fourier=(0,) * COMPONENTS),
+        )
         for other in others:
             with pytest.raises(WireError, match="do not merge"):
                 mine + other
@@ -92,7 +92,7 @@ class TestMerging:
         for number, image in enumerate(inputs):
             part = first if number < 17 else second
             for window in (whole, part):
-                window.count_prediction(number % 5, number % 16, number * 100)
+                window.count_prediction(number % 5, number % 16, number * 100, SCORES)
                 window.count_input(image)
         assert first.counters() + second.counters() == whole.counters()
 
@@ -105,6 +105,8 @@ class TestTheBinsDigest:
         moved = replace(feature, edges=(feature.edges[0] - 1, *feature.edges[1:]))
         assert replace(PLAN, features=(moved, *PLAN.features[1:])).digest() != PLAN.digest()
         assert replace(PLAN, classes=(*PLAN.classes, 1)).digest() != PLAN.digest()
+        assert replace(PLAN, margin=PLAN.features[0]).digest() != PLAN.digest()
+        assert replace(PLAN, fourier=b"other").digest() != PLAN.digest()
 
 
 class TestBins:
@@ -174,7 +176,7 @@ class TestFeatures:
     def test_everything_that_is_counted_is_an_int(self) -> None:
         window = Window(PLAN)
         window.count_input(np.full((8, 8, 1), 127, np.int8))
-        window.count_prediction(0, 15, 50)
+        window.count_prediction(0, 15, 50, SCORES)
         assert all(isinstance(leaf, int | bytes) for leaf in leaves(astuple(window.counters())))
 
 
@@ -194,10 +196,37 @@ def slowly(name: str, image: np.ndarray) -> int:
         return 256 * sum(abs(n * v - total) for v in flat) // n**2
     if name == "contrast":
         return max(flat) - min(flat)
+    if name == "clipped":
+        return 65_536 * sum(v in (0, 255) for v in flat) // n
+    if name.startswith("band_"):
+        return slow_band(image, int(name[-1]) - 1)
+    if name.startswith("detail_"):
+        return slow_detail(image, int(name.removeprefix("detail_")))
     differences = [abs(a - b) for row, later in itertools.pairwise(u) for a, b in _pairs(row, later)]
     if image.ndim >= 2:
         differences += [abs(a - b) for row in u for x, y in itertools.pairwise(row) for a, b in _pairs(x, y)]
     return 256 * sum(differences) // max(len(differences), 1)
+
+
+def slow_band(image: np.ndarray, quarter: int) -> int:
+    rows = image.astype(int) + 128
+    columns = np.moveaxis(rows, 1, 0).tolist() if image.ndim > 1 else rows.tolist()
+    part = columns[len(columns) * quarter // 4 : len(columns) * (quarter + 1) // 4]
+    values = np.array(part).reshape(-1).tolist()
+    return 256 * sum(values) // max(len(values), 1)
+
+
+def slow_detail(image: np.ndarray, scale: int) -> int:
+    series = (image.astype(int) + 128).reshape(len(image), -1)
+    blocks = len(series) // scale
+    if not blocks:
+        return 0
+    total = 0
+    for block in range(blocks):
+        rows = series[block * scale : (block + 1) * scale].tolist()
+        for column in zip(*rows, strict=True):
+            total += abs(sum(column[: scale // 2]) - sum(column[scale // 2 :]))
+    return 256 * total // (scale * blocks * series.shape[1])
 
 
 def _pairs(a: object, b: object) -> list[tuple[int, int]]:

@@ -13,9 +13,12 @@ import pytest
 
 from edgeops.core import messages
 from edgeops.core.codec import decode, encode
+from edgeops.core.counter_block import pack_counters, unpack_counters
 from edgeops.core.errors import WireError
+from edgeops.core.input_features import FEATURES, extract
 from edgeops.core.messages import PredictionId
-from edgeops.core.observe import FEATURES, ObservePlan, Window, extract
+from edgeops.core.observe import ObservePlan
+from edgeops.core.window import Window
 
 VECTORS = Path(__file__).parents[1] / "vectors"
 
@@ -65,7 +68,10 @@ def test_the_same_inputs_give_the_same_counters(case: dict[str, Any]) -> None:
     inputs = np.frombuffer(base64.b64decode(case["inputs"]), np.int8).reshape(-1, *case["shape"])
     assert extract(FEATURES, inputs).tolist() == case["features"]
     window = Window(plan)
-    for image, prediction in zip(inputs, case["predictions"], strict=True):
+    for image, prediction, scores in zip(inputs, case["predictions"], case["scores"], strict=True):
         window.count_input(image)
-        window.count_prediction(*prediction)
-    assert generator().plain(window.counters()) == case["counters"]
+        window.count_prediction(*prediction, scores)
+    counters = window.counters()
+    assert generator().plain(counters) == case["counters"]
+    assert pack_counters(counters).hex() == case["block"]
+    assert unpack_counters(bytes.fromhex(case["block"])) == counters

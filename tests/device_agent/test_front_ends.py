@@ -21,8 +21,9 @@ from support.packages import (
 
 from edgeops.core.errors import InputError
 from edgeops.core.features.steps import make_step, quantized_input, scale_step
+from edgeops.core.input_features import FEATURES, extract
 from edgeops.core.manifest import Manifest, RawContract, TensorContract
-from edgeops.core.observe import FEATURES, ObservePlan, extract, plan_feature
+from edgeops.core.observe import ObservePlan, plan_feature
 from edgeops.core.outputs import RECONSTRUCTION_LABELS, class_scores
 from edgeops.core.selftest import SelfTest
 from edgeops.core.tensors import TensorSpec
@@ -126,8 +127,8 @@ def test_the_agent_takes_what_the_sensor_gives(bench: Bench, steps: tuple, sourc
         agent.predict(np.zeros((8, 8)))
     agent.close()
     reports = bench.control.reports()
-    assert sum(report.inferences for report in reports) == TRIAL.inferences
-    assert sum(report.rejected_inputs for report in reports) == 1
+    assert sum(report.counters.inferences for report in reports) == TRIAL.inferences
+    assert sum(report.counters.rejected_inputs for report in reports) == 1
 
 
 def test_an_autoencoder_tells_normal_from_anomalous_and_is_counted_as_a_classifier(bench: Bench) -> None:
@@ -144,9 +145,9 @@ def test_an_autoencoder_tells_normal_from_anomalous_and_is_counted_as_a_classifi
     assert agent.feedback(odd.id, "anomaly") is False  # no policy asks for labels
     agent.close()
     report = bench.control.reports()[0]
-    assert report.classes == (3, 2)
-    assert sum(report.confidence) == 5
-    assert not any(report.confidence[:8])
+    assert report.counters.classes == (3, 2)
+    assert sum(report.counters.confidence) == 5
+    assert not any(report.counters.confidence[:8])
 
 
 @pytest.mark.parametrize(

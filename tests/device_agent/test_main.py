@@ -218,7 +218,7 @@ def test_a_run_ends_after_so_many_inputs_and_has_reported_them(tmp_path: Path, b
     done = run("run", "--config", config, "--inputs", "25")
     assert (done.returncode, done.stdout) == (0, b"")
     reports = broker.reports(3)
-    assert [(report.trial, report.inferences) for report in reports] == [
+    assert [(report.trial, report.counters.inferences) for report in reports] == [
         (True, TRIAL.inferences),
         (False, 10),
         (False, 10),
@@ -247,7 +247,7 @@ def test_a_signal_closes_the_agent_cleanly(
     assert process.returncode == code, err
     assert b"Traceback" not in err
     total = 3 + len(out.splitlines())
-    assert sum(report.inferences for report in broker.reports(1 + total // 10)) == total
+    assert sum(report.counters.inferences for report in broker.reports(1 + total // 10)) == total
 
 
 @pytest.mark.needs_mosquitto
@@ -277,7 +277,7 @@ def test_an_agent_that_starts_without_a_broker_finds_it_later_and_predicts_meanw
     config.write_text(config.read_text().replace("mqtt://127.0.0.1:1", broker.url))
     assert run("run", "--config", config, "--inputs", "1").returncode == 0
     came = broker.reports(13)  # two that no receipt covered, ten that waited on disk, and the last
-    assert sorted(report.inferences for report in came) == [1, 5, 5, *[10] * 10]
+    assert sorted(report.counters.inferences for report in came) == [1, 5, 5, *[10] * 10]
 
 
 @pytest.mark.needs_mosquitto

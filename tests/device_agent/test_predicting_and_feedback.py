@@ -10,7 +10,7 @@ from support.updated_agent import FIRST, SECOND, break_interpreter, confirmed, p
 from device_agent.agent import Agent
 from edgeops.core.errors import InferenceFailed, InputError, NoModel
 from edgeops.core.features.steps import quantized_input
-from edgeops.core.messages import CapturePolicy, PredictionId
+from edgeops.core.messages import Captured, CapturePolicy, PredictionId
 
 PUBLISHED = (FIRST, SECOND)
 
@@ -59,8 +59,26 @@ def test_a_device_that_is_offline_for_ever_predicts_for_ever(
     bench.control.broker.set_online(True)
     agent.poll()
     agent.close()
-    assert bench.control.state().dropped_labels == 64  # a batch; the rest had not been sent yet
-    assert sum(len(batch.truths) for batch in bench.control.labels()) == 36
+    assert bench.control.state().dropped_labels == 0
+    assert sum(len(batch.truths) for batch in bench.control.labels()) == 100
+
+
+def test_truths_that_were_taken_offline_survive_a_power_cut(bench: Bench) -> None:
+    agent = confirmed(bench)
+    bench.control.desire(FIRST, labels=True)
+    agent.poll()
+    bench.control.broker.set_online(False)
+    agent.poll()
+    for prediction in predict(agent, bench, 70):
+        agent.feedback(prediction.id, 0)
+    agent.flush()
+    assert bench.control.labels() == []
+    bench.control.broker.set_online(True)
+    bench.cut()
+    again = bench.start()
+    again.poll()
+    again.flush()
+    assert sum(len(batch.truths) for batch in bench.control.labels()) == 70
 
 
 # -- bad inputs
@@ -90,7 +108,7 @@ def test_an_input_that_does_not_meet_the_contract_is_refused_and_counted(
         agent.predict(raw)
     agent.flush()
     (report,) = bench.control.reports()
-    assert (report.inferences, report.rejected_inputs, report.errors) == (0, 1, 0)
+    assert (report.counters.inferences, report.counters.rejected_inputs, report.counters.errors) == (0, 1, 0)
 
 
 def test_an_interpreter_that_fails_is_an_error_of_its_own_and_counted(
@@ -102,7 +120,7 @@ def test_an_interpreter_that_fails_is_an_error_of_its_own_and_counted(
         agent.predict(image())
     agent.flush()
     (report,) = bench.control.reports()
-    assert (report.inferences, report.errors) == (0, 1)
+    assert (report.counters.inferences, report.counters.errors) == (0, 1)
     assert model_of_now(agent) == FIRST.digest  # what is confirmed is not rolled back by an error
 
 
@@ -162,3 +180,25 @@ def test_inputs_leave_under_a_policy_only_and_as_the_model_got_them(bench: Bench
     samples = bench.control.samples()
     assert [sample.prediction.hex() for sample in samples] == [p.id.rpartition(":")[2] for p in found[:3]]
     assert samples[0].values == quantized_input(FIRST.manifest, image(0)).tobytes()
+    assert {sample.reason for sample in samples} == {Captured.UNIFORM}
+
+
+def test_a_restart_gives_no_second_budget(bench: Bench) -> None:
+    agent = confirmed(bench)
+    bench.control.desire(FIRST, capture=CapturePolicy(1000, 3))
+    agent.poll()
+    predict(agent, bench, 2)
+    bench.cut()
+    agent = bench.start()
+    agent.poll()
+    for seed in range(60, 70):
+        agent.predict(image(seed))
+    assert len(bench.control.samples()) == 3
+
+
+def test_what_the_model_is_not_sure_of_says_so(bench: Bench) -> None:
+    agent = confirmed(bench)
+    bench.control.desire(FIRST, capture=CapturePolicy(0, 3, uncertain_below=16))
+    agent.poll()
+    predict(agent, bench, 5)
+    assert [sample.reason for sample in bench.control.samples()] == [Captured.UNCERTAIN] * 3

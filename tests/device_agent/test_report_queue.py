@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from support.counted import empty
 
 from device_agent import report_queue
 from device_agent.report_queue import ReportQueue
@@ -13,26 +14,7 @@ from edgeops.core.messages import Receipt, Report
 
 
 def report(sequence: int, boot: int = 1, model: str = "tiny") -> Report:
-    return Report(
-        model,
-        bytes(32),
-        bytes(8),
-        boot,
-        sequence,
-        1,
-        1,
-        0,
-        10,
-        1,
-        0,
-        0,
-        (1,),
-        (0,) * 16,
-        (0,) * 16,
-        0,
-        1000,
-        (),
-    )
+    return Report(model, bytes(8), boot, sequence, sequence - 1, 1, 0, 10, empty(), 1000)
 
 
 def sequences(queue: ReportQueue) -> list[int]:

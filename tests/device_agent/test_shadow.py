@@ -40,7 +40,7 @@ def reported_classes(bench: Bench) -> list[int]:
     return [
         index
         for report in bench.control.reports()
-        for index, n in enumerate(report.classes)
+        for index, n in enumerate(report.counters.classes)
         for _ in range(n)
     ]
 
@@ -50,8 +50,8 @@ def test_what_the_candidate_says_in_its_shadow_is_in_no_report(bench: Bench) -> 
     take(bench, agent, CONTRARY, shadow_inferences=30)
     predict(agent, bench, 30)
     reports = bench.control.reports()
-    assert {report.manifest for report in reports} == {FIRST.digest}
-    assert sum(report.inferences for report in reports) == 30
+    assert {report.manifest for report in reports} == {FIRST.digest[:8]}
+    assert sum(report.counters.inferences for report in reports) == 30
     assert not any(report.trial for report in reports)
 
 

@@ -159,7 +159,7 @@ def test_the_ledger_has_a_line_for_each_report_and_agrees_with_it(bench: Bench, 
     device.close()
     found, reports = lines(tmp_path / "ledger.jsonl"), bench.control.reports()
     assert [(line["boot"], line["sequence"], line["n"], line["trial"]) for line in found] == [
-        (report.boot, report.sequence, report.inferences, report.trial) for report in reports
+        (report.boot, report.sequence, report.counters.inferences, report.trial) for report in reports
     ]
     assert all(line["device"] == DEVICE and line["site"] == "north" for line in found)
     for line in found:

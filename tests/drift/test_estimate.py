@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edgeops.core.counters import Counters, empty_counters
 from edgeops.core.errors import WireError
-from edgeops.core.observe import CONFIDENCE_BINS, Counters, ObservePlan, empty_counters
+from edgeops.core.observe import CONFIDENCE_BINS, ObservePlan
 from edgeops.drift.estimate import calibration_curve, estimated_accuracy, measured_accuracy
 
 RIGHT = np.linspace(0.2, 0.99, CONFIDENCE_BINS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
@@ -10,13 +11,15 @@ import pytest
 from sqlmodel import Session, select
 from support.packages import FLEET, MODEL, Clock, Package, build
 from support.registry import add_version, report
+from support.retrain_site import Started
 
 from edgeops.control.devices import enroll_device
 from edgeops.control.drift_answer import SILENCE_S, DriftAnswer
 from edgeops.control.drift_watch import BURN_IN_WINDOWS, DriftWatch
 from edgeops.control.plans import PlanShelf
+from edgeops.control.retrain_worker import RETRAIN_ATTEMPTS, RetrainWorker, _may_try_again
 from edgeops.control.rollout_orders import plan_of, start_in_workspace
-from edgeops.control.serve import BATCH, RETRAIN_ATTEMPTS, ControlPlane
+from edgeops.control.serve import BATCH, ControlPlane
 from edgeops.control.settings import CaptureSettings, ReportSettings, RetrainSettings, Settings
 from edgeops.control.workspace import init_workspace
 from edgeops.core import topics
@@ -275,30 +278,20 @@ class TestRetrains:
     def test_a_worker_that_never_begins_is_not_started_for_ever(
         self, site: Site, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        started = []
-
-        class Dead:
-            returncode = 2
-
-            def __init__(self, command: list[str], **other: object) -> None:
-                started.append(command)
-
-            def poll(self) -> int:
-                return 2
-
-        monkeypatch.setattr("edgeops.control.serve.subprocess.Popen", Dead)
+        dead = Started(*[BrokenProcessPool("it was killed")] * 9)
+        monkeypatch.setattr(site.plane, "_retrains", RetrainWorker(site.workspace, print, site.clock, dead))
         with site.workspace.registry.session() as session:
             alert = alert_of(session, 1, "a")
             session.add(Retrain(alert_id=alert.id or 0, state="READY", seed=1, created_at=0.0))
         site.turn(20)
-        assert len(started) == RETRAIN_ATTEMPTS
+        assert len(dead.jobs) == RETRAIN_ATTEMPTS
         with site.read() as session:
             assert session.exec(select(Retrain)).one().state == "FAILED"
 
     def test_deaths_are_counted_for_each_retrain(self, site: Site) -> None:
         first, second = (Retrain(id=n, alert_id=1, state="TRAINING", seed=1, created_at=0.0) for n in (1, 2))
-        assert [site.plane._may_try_again(first) for _ in range(RETRAIN_ATTEMPTS)] == [True, True, False]
-        assert site.plane._may_try_again(second)
+        assert [_may_try_again(first) for _ in range(RETRAIN_ATTEMPTS)] == [True, True, False]
+        assert _may_try_again(second)
 
     def test_an_alarmed_device_that_falls_silent_does_not_block_it(self) -> None:
         policy = RetrainPolicy(min_devices=2, settle_windows=3, capture_windows=6, min_samples=10)

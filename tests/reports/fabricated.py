@@ -8,6 +8,7 @@ from dataclasses import replace
 from sqlmodel import Session
 
 from edgeops.core.codec import encode
+from edgeops.core.counters import Counters
 from edgeops.core.messages import PredictionId, Report
 from edgeops.core.observe import FeaturePlan, ObservePlan
 from edgeops.registry.tables import (
@@ -121,43 +122,49 @@ def report(
     n = sum(confidence)
     return Report(
         model="digits",
-        manifest=bytes.fromhex(manifest(version)),
-        bins=PLAN.digest(),
+        manifest=bytes.fromhex(manifest(version))[:8],
         boot=1,
         sequence=sequence,
-        oldest=1,
+        behind=sequence - 1,
         generation=1,
         start_ms=0,
-        end_ms=1000,
-        inferences=n,
-        errors=0,
-        rejected_inputs=0,
-        classes=(n, *(0,) * 9),
-        confidence=(*(0,) * 14, *confidence),
-        latency=(0, 0, 0, n - slow, *(0,) * 5, slow, *(0,) * 6),
-        observed=n,
+        duration_ms=1000,
+        counters=Counters(
+            bins=PLAN.digest(),
+            inferences=n,
+            errors=0,
+            rejected_inputs=0,
+            classes=(n, *(0,) * 9),
+            confidence=(*(0,) * 14, *confidence),
+            latency=(0, 0, 0, n - slow, *(0,) * 5, slow, *(0,) * 6),
+            observed=n,
+            features=((0, n, *(0,) * 10),) * 4,
+            moments=((0, 0),) * 4,
+        ),
         observe_permille=1000,
-        features=((0, n, *(0,) * 10),) * 4,
     )
 
 
 def add_window(
     session: Session, device: str, window: Report, received_at: float = NOW, **changes: object
 ) -> None:
-    """A report as ingest writes it."""
-    window = replace(window, **changes)  # type: ignore[arg-type]
+    """A report as ingest writes it; ``changes`` are of the report or its counters."""
+    counted = {name: changes.pop(name) for name in list(changes) if hasattr(window.counters, name)}
+    counters = replace(window.counters, **counted)  # type: ignore[arg-type]
+    window = replace(window, counters=counters, **changes)  # type: ignore[arg-type]
+    digests = {bytes.fromhex(manifest(version))[:8]: manifest(version) for version in range(1, 10)}
     session.add(
         ReportWindow(
             device_id=device,
             model=window.model,
-            manifest=window.manifest.hex(),
+            manifest=digests.get(window.manifest, window.manifest.hex()),
             boot=window.boot,
             sequence=window.sequence,
             generation=window.generation,
             trial=window.trial,
-            inferences=window.inferences,
-            errors=window.errors,
-            rejected_inputs=window.rejected_inputs,
+            inferences=counters.inferences,
+            errors=counters.errors,
+            rejected_inputs=counters.rejected_inputs,
             dropped=window.dropped,
             counters=encode(window),
             received_at=received_at,

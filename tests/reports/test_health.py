@@ -178,7 +178,7 @@ def test_plan_missing_bins_changed_and_unknown_manifest(session: Session) -> Non
     add_device(session, "a")
     add_device(session, "b", confirmed=9)
     add_window(session, "a", report())
-    add_window(session, "a", report(sequence=2, confidence=(50, 0)), bins=b"otherbin")
+    add_window(session, "a", report(sequence=2, confidence=(50, 0)), bins=b"none")
 
     def missing(digest: str) -> ObservePlan:
         raise NotFoundError(f"no blob {digest}")

@@ -23,6 +23,7 @@ from device_agent.config import AgentConfig
 from edgeops.core import topics
 from edgeops.core.codec import Message, decode, encode
 from edgeops.core.features.steps import quantized_input, scale_step
+from edgeops.core.input_features import FEATURES, extract
 from edgeops.core.manifest import Artifact, BlobRef, Manifest, TensorContract, Trial, blob_ref, seal
 from edgeops.core.messages import (
     CapturePolicy,
@@ -37,7 +38,7 @@ from edgeops.core.messages import (
     Sample,
     State,
 )
-from edgeops.core.observe import FEATURES, ObservePlan, extract, plan_feature
+from edgeops.core.observe import ObservePlan, plan_feature
 from edgeops.core.selftest import SelfTest
 from edgeops.core.signing import Role, TrustRoot, key_id, public_bytes, sign, sign_root
 from edgeops.core.tensors import TensorSpec

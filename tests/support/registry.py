@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 from sqlmodel import Session
 
+from edgeops.core.counters import Counters
 from edgeops.core.messages import Report
 from edgeops.registry.tables import DatasetVersion, Device, ModelVersion, Run
 from support.packages import FLEET, MODEL, Package, build, observe_plan
 
 NOW = 1_700_000_000.0
+COUNTED = {field.name for field in fields(Counters)}
 
 
 def add_version(
@@ -60,27 +64,32 @@ def add_devices(session: Session, *names: str) -> None:
 def report(
     sequence: int, *, boot: int = 1, oldest: int = 1, package: Package | None = None, **other: object
 ) -> Report:
-    """A report of ten inferences of the package's model."""
+    """A report of ten inferences of the package's model; ``other`` are fields of the report or its counters."""
     plan = observe_plan()
-    values: dict[str, object] = {
-        "model": MODEL,
-        "manifest": (package or build()).digest,
+    counted = {name: other.pop(name) for name in list(other) if name in COUNTED}
+    n = int(counted.setdefault("inferences", 10))  # type: ignore[call-overload]
+    counters: dict[str, object] = {
         "bins": plan.digest(),
-        "boot": boot,
-        "sequence": sequence,
-        "oldest": oldest,
-        "generation": 1,
-        "start_ms": 0,
-        "end_ms": 1000,
-        "inferences": 10,
         "errors": 0,
         "rejected_inputs": 0,
-        "classes": (10,) + (0,) * (len(plan.classes) - 1),
-        "confidence": (0,) * 15 + (10,),
-        "latency": (10,) + (0,) * 15,
-        "observed": 10,
+        "classes": (n,) + (0,) * (len(plan.classes) - 1),
+        "confidence": (0,) * 15 + (n,),
+        "latency": (n,) + (0,) * 15,
+        "observed": n,
+        "features": ((0,) * 5 + (n,) + (0,) * 6,) * len(plan.features),
+        "moments": ((0, 0),) * len(plan.features),
+    }
+    values: dict[str, object] = {
+        "model": MODEL,
+        "manifest": (package or build()).digest[:8],
+        "boot": boot,
+        "sequence": sequence,
+        "behind": sequence - oldest if oldest <= sequence else 0,
+        "generation": 1,
+        "start_ms": sequence * 1000,
+        "duration_ms": 1000,
+        "counters": Counters(**{**counters, **counted}),  # type: ignore[arg-type]
         "observe_permille": 1000,
-        "features": ((0,) * 5 + (10,) + (0,) * 6,) * len(plan.features),
     }
     return Report(**{**values, **other})  # type: ignore[arg-type]
 

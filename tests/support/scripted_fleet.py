@@ -169,8 +169,8 @@ class ScriptedDevice:
             truths = []
             for index in range(REPORTED):
                 right = index < round(how.accuracy * REPORTED)
-                made = PredictionId(self.confirmed[:8], 1, self.sequence, index, 1, 12)
-                truths.append(Truth(made.pack(), 1 if right else 2))
+                made = PredictionId(self.confirmed[:8], 1, self.sequence, index, 0, 12)
+                truths.append(Truth(made.pack(), 0 if right else 1))
             self.fleet.say(self.name, Kind.LABEL, Labels(MODEL, tuple(truths)))
 
 

@@ -19,6 +19,8 @@ from edgeops.core.codec import (
     UInt,
     fields_of,
 )
+from edgeops.core.counter_block import CounterBlock
+from support.counted import counters
 
 _ITEMS = 3  # lists and maps stay short: the bounds themselves have tests of their own
 _BYTES = 40
@@ -42,6 +44,8 @@ def values(kind: FieldKind) -> st.SearchStrategy[Any]:
             return st.lists(values(of), max_size=min(most, _ITEMS)).map(tuple)
         case MapOf(key, value, most):
             return st.dictionaries(values(key), values(value), max_size=min(most, _ITEMS))
+        case CounterBlock():
+            return counters()
         case Nested(cls):
             return messages(cls)
     raise AssertionError(f"no strategy for {kind}")

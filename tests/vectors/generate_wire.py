@@ -15,6 +15,10 @@ from pathlib import Path
 import numpy as np
 
 from edgeops.core.codec import Message, encode
+from edgeops.core.counter_block import pack_counters
+from edgeops.core.counters import Counters
+from edgeops.core.fourier import draw_fourier
+from edgeops.core.input_features import FEATURES, extract
 from edgeops.core.manifest import BlobRef
 from edgeops.core.messages import (
     CapturePolicy,
@@ -34,7 +38,8 @@ from edgeops.core.messages import (
     Transfer,
     Truth,
 )
-from edgeops.core.observe import BINS, FEATURES, ObservePlan, Window, extract, plan_feature
+from edgeops.core.observe import BINS, MARGIN, ObservePlan, margins, plan_feature
+from edgeops.core.window import Window
 
 FOLDER = Path(__file__).parent / "wire"
 DIGEST = bytes(range(32))
@@ -64,7 +69,6 @@ def sample_messages() -> list[Message]:
     aside = ModelState(
         "FAILED", 5, other, None, DIGEST, "no chunk came within 60 s", attempts=3, retry_in_ms=20_000
     )
-    counts = (0, 1, 23, 24, 255, 256, 65_535, 65_536, 2**32 - 1, 0, 0, 0)
     return [
         Presence(1, True),
         Presence(2**32 - 1, False),
@@ -83,30 +87,51 @@ def sample_messages() -> list[Message]:
             spent_bytes=2**33,
         ),
         Event(1, 2, "digits", 3, "TRIAL", "ROLLED_BACK", "unhealthy", DIGEST, "too many errors: ä", 99),
-        Report(
-            "digits",
-            DIGEST,
-            DIGEST[:8],
-            1,
-            2,
-            1,
-            3,
-            0,
-            1000,
-            10,
-            1,
-            2,
-            (5, 5),
-            counts,
-            counts,
-            10,
-            500,
-            (counts,),
-        ),
+        Report("digits", DIGEST[:8], 1, 2, 1, 3, 0, 1000, worked_example(), 500),
+        Report("digits", DIGEST[:8], 2**32 - 1, 1, 0, 3, 2**40, 0, full_counters(), 1000, 7, True),
         Receipt(1, {"digits": 17, "a": 0}),
         Labels("digits", (Truth(PREDICTION.pack(), 3),)),
         Sample("digits", DIGEST, PREDICTION.pack(), bytes(range(256))),
     ]
+
+
+def worked_example() -> Counters:
+    """The counters that docs/protocol.md takes apart bit by bit."""
+    return Counters(
+        bins=bytes.fromhex("0a0b0c0d"),
+        inferences=10,
+        errors=1,
+        rejected_inputs=2,
+        classes=(7, 3),
+        confidence=(0,) * 14 + (4, 6),
+        latency=(0, 10, *(0,) * 14),
+        observed=5,
+        features=((0, 0, 0, 0, 2, 3, *(0,) * 6),),
+        moments=((-3, 7),),
+        missing=1,
+    )
+
+
+def full_counters() -> Counters:
+    """Counters with every part, as large as a device can count."""
+    n = 65_535
+    return Counters(
+        bins=DIGEST[:4],
+        inferences=n,
+        errors=n,
+        rejected_inputs=n,
+        classes=(0, n, 0),
+        confidence=(n, *(0,) * 15),
+        latency=(*(0,) * 15, n),
+        observed=n,
+        features=((n, *(0,) * 11), (*(0,) * 11, n)),
+        moments=((-64 * n, 64**2 * n), (64 * n, 64**2 * n)),
+        margin=(1, *(0,) * 10, n - 1),
+        margin_moments=(64 * (n - 2), 64**2 * n),
+        missing=n,
+        stuck=n,
+        fourier=(127 * n, -127 * n) * 32,
+    )
 
 
 def plain(value: object) -> object:
@@ -130,12 +155,17 @@ def counter_cases() -> list[dict[str, object]]:
         inputs[0], inputs[1] = -128, 127
         values = extract(FEATURES, reference)
         features = tuple(plan_feature(name, values[:, column]) for column, name in enumerate(FEATURES))
-        plan = ObservePlan(features, (0,) * 16, (1,) * 4, ((0, 0),) * 16)
+        scores = rng.integers(-128, 128, (40, 4)).astype(np.int8)
+        margin = plan_feature(MARGIN, margins(rng.integers(-128, 128, (200, 4)).astype(np.int8)))
+        fourier = draw_fourier(len(features)).to_bytes() if seed % 2 else None
+        plan = ObservePlan(features, (0,) * 16, (1,) * 4, ((0, 0),) * 16, margin, fourier)
         window = Window(plan)
         predictions = [[n % 4, n % 16, 2**n % 70_000] for n in range(len(inputs))]
-        for image, (predicted, confidence, microseconds) in zip(inputs, predictions, strict=True):
+        for image, (predicted, confidence, microseconds), row in zip(
+            inputs, predictions, scores, strict=True
+        ):
             window.count_input(image)
-            window.count_prediction(predicted, confidence, microseconds)
+            window.count_prediction(predicted, confidence, microseconds, row.tolist())
         counters = window.counters()
         cases.append(
             {
@@ -144,7 +174,9 @@ def counter_cases() -> list[dict[str, object]]:
                 "inputs": base64.b64encode(inputs.tobytes()).decode(),
                 "features": extract(FEATURES, inputs).tolist(),
                 "predictions": predictions,
+                "scores": scores.tolist(),
                 "counters": plain(counters),
+                "block": pack_counters(counters).hex(),
             }
         )
         assert all(len(feature) == BINS for feature in counters.features)

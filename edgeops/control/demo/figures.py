@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlmodel import Session, col, select
 
+from edgeops.control.drift_records import DRIFT, QUALITY
 from edgeops.registry.counts import fact
 from edgeops.registry.tables import (
     Alert,
@@ -34,6 +35,7 @@ class Entry:
     version: int
     trial: bool
     drifted: bool
+    frozen: bool
     n: int
     correct: int
     eval_n: int
@@ -72,7 +74,7 @@ def detection(session: Session, version: ModelVersion, starts: dict[str, int]) -
     rows = session.exec(
         select(AlertDevice)
         .join(Alert, col(Alert.id) == col(AlertDevice.alert_id))
-        .where(Alert.model_version_id == version.id)
+        .where(Alert.model_version_id == version.id, Alert.kind == DRIFT)
     ).all()
     waited = {
         row.device_id: row.sequence - starts[row.device_id] + 1
@@ -80,6 +82,20 @@ def detection(session: Session, version: ModelVersion, starts: dict[str, int]) -
         if row.device_id in starts and row.sequence >= starts[row.device_id]
     }
     return waited, len(rows) - len(waited)
+
+
+def sensor_faults(session: Session, entries: Iterable[Entry]) -> dict[str, int]:
+    """Per device whose inputs were found at fault, the windows from when they were to the alarm."""
+    began: dict[str, int] = {}
+    for entry in entries:
+        if entry.frozen:
+            began.setdefault(entry.device, entry.sequence)
+    rows = session.exec(
+        select(AlertDevice)
+        .join(Alert, col(Alert.id) == col(AlertDevice.alert_id))
+        .where(Alert.kind == QUALITY)
+    ).all()
+    return {row.device_id: row.sequence - began.get(row.device_id, row.sequence + 2) + 1 for row in rows}
 
 
 def summarise(
@@ -101,6 +117,7 @@ def summarise(
             lambda e: e.device in starts and e.version == version and e.drifted is drifted and not e.trial,
         )
 
+    others = accuracy(entries, lambda e: e.device not in starts and not e.trial and not e.frozen)
     before, during, after = of(first.version, False), of(first.version, True), of(second.version, True)
     return {
         "float_accuracy": run.metrics["float"]["accuracy"],
@@ -108,9 +125,12 @@ def summarise(
         "accuracy_before": _rounded(before),
         "accuracy_during": _rounded(during),
         "accuracy_after": _rounded(after),
-        "accuracy_others": _rounded(accuracy(entries, lambda e: e.device not in starts and not e.trial)),
+        "accuracy_others": _rounded(
+            accuracy(entries, lambda e: e.device not in starts and not e.trial and not e.frozen)
+        ),
         "windows_to_detection": max(waited.values(), default=None),
         "windows_to_detection_by_device": waited,
+        "sensor_faults": sensor_faults(session, entries),
         "devices_drifted": len(starts),
         "devices_detected": len(waited),
         "alarms_before_drift": early,

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from edgeops.control.devices import enroll_device
-from edgeops.control.settings import ReportSettings, RetrainSettings, Settings
+from edgeops.control.settings import DriftSettings, ReportSettings, RetrainSettings, Settings
 from edgeops.control.workspace import Workspace, init_workspace
 from edgeops.core.errors import CheckFailed, EdgeOpsError, UsageError
 from edgeops.files import write_atomic
@@ -23,6 +23,10 @@ INTERVAL_MS = 20
 QUIET_WINDOWS = 22
 # Devices of later stages begin later; the world changes when the last of them has had its quiet windows too.
 DRIFT_AFTER_WINDOWS = 28
+FROZEN = (6, 12)
+"""One camera gives the same picture in these windows, and is mended."""
+ROUND_S = 2.0
+BROKEN = "cam-02"
 SHARDS = 2
 
 
@@ -43,13 +47,16 @@ def make_workspace(root: Path, seed: int, broker: str) -> Workspace:
         broker,
         # Windows close by count alone: what is decided then depends on the seed and not on the machine's speed.
         report=ReportSettings(WINDOW_INFERENCES, 0, 1000, labels=False),  # truths are dear in this story
+        drift=DriftSettings(round_s=ROUND_S),
         retrain=RetrainSettings(settle_windows=6, capture_windows=8, min_samples=60, seed=seed),
     )
     return init_workspace(root, settings)
 
 
 def enroll_fleet(workspace: Workspace, devices: int, seed: int) -> None:
-    """Enrol the devices, half of them at each of two sites; the cameras of one site will drift."""
+    """Enrol the devices, half of them at each of two sites; the cameras of one site will drift, one of the other
+    freezes for a while.
+    """
     entries = []
     for number in range(1, devices + 1):
         name, site = f"cam-{number:02d}", ("north" if number % 2 else "south")
@@ -57,6 +64,7 @@ def enroll_fleet(workspace: Workspace, devices: int, seed: int) -> None:
         entries.append(
             f'[[device]]\nagent = "devices/{name}/agent.toml"\nsite = "{site}"\n'
             f"drifts = {str(site == 'north').lower()}\n"
+            + (f"frozen = {list(FROZEN)}\n" if name == BROKEN else "")
         )
     head = (
         f"seed = {seed}\ninterval_ms = {INTERVAL_MS}\nwindow_inferences = {WINDOW_INFERENCES}\n"

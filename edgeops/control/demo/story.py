@@ -22,6 +22,7 @@ from edgeops.control.demo.scene import (
     make_workspace,
     run_command,
 )
+from edgeops.control.drift_records import DRIFT, QUALITY
 from edgeops.control.fleet_report import health_rows, write_report
 from edgeops.control.rollout_orders import plan_of, start_in_workspace
 from edgeops.control.workspace import Workspace
@@ -160,7 +161,9 @@ class Demo:
             target = QUIET_WINDOWS * self._devices
             self._wait("windows", target, lambda s: (_windows(s, version, QUIET_WINDOWS), "quiet windows"))
         self._stage.step(
-            6, "observe", f"{QUIET_WINDOWS} windows per device without labels   alarms {self._alarms()}"
+            6,
+            "observe",
+            f"{QUIET_WINDOWS} windows per device without labels   drift alarms {self._alarms()}{self._faults()}",
         )
         self._stage.fleet(health_rows(self._workspace))
 
@@ -169,7 +172,8 @@ class Demo:
         with self._phase("drift"):
             self._wait("drift", drifting, lambda s: (_drifted(s, version), "devices in alarm"))
         with self._workspace.registry.reading() as session:
-            rows = session.exec(select(AlertDevice)).all()
+            query = select(AlertDevice).join(Alert, col(Alert.id) == col(AlertDevice.alert_id))
+            rows = session.exec(query.where(Alert.kind == DRIFT)).all()
         top: dict[str, int] = {}
         for row in rows:
             top[row.shifts[0]["signal"]] = top.get(row.shifts[0]["signal"], 0) + 1
@@ -240,7 +244,20 @@ class Demo:
 
     def _alarms(self) -> int:
         with self._workspace.registry.reading() as session:
-            return session.exec(select(func.count()).select_from(AlertDevice)).one()
+            query = (
+                select(func.count())
+                .select_from(AlertDevice)
+                .join(Alert, col(Alert.id) == col(AlertDevice.alert_id))
+            )
+            return session.exec(query.where(Alert.kind == DRIFT)).one()
+
+    def _faults(self) -> str:
+        """The devices whose sensors were found at fault."""
+        with self._workspace.registry.reading() as session:
+            query = select(AlertDevice, Alert).join(Alert, col(Alert.id) == col(AlertDevice.alert_id))
+            rows = session.exec(query.where(Alert.kind == QUALITY)).all()
+        found = [f"{row.device_id} {row.shifts[0]['signal']}, {alert.state}" for row, alert in rows]
+        return f"   sensor at fault: {'; '.join(found)}, no retrain" if found else ""
 
 
 def _online(session: Session) -> int:
@@ -276,12 +293,12 @@ def _drifted(session: Session, version: ModelVersion) -> int:
         select(func.count())
         .select_from(AlertDevice)
         .join(Alert, col(Alert.id) == col(AlertDevice.alert_id))
-        .where(Alert.model_version_id == version.id)
+        .where(Alert.model_version_id == version.id, Alert.kind == DRIFT)
     ).one()
 
 
 def _retrain_wanted(session: Session) -> tuple[int, str]:
-    alert = session.exec(select(Alert).order_by(col(Alert.id))).first()
+    alert = session.exec(select(Alert).where(Alert.kind == DRIFT).order_by(col(Alert.id))).first()
     wanted = session.exec(select(Retrain)).first()
     return (1 if wanted else 0), (alert.reason or "" if alert else "")
 

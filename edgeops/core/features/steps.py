@@ -143,7 +143,7 @@ def check_input(raw: object, manifest: Manifest) -> Float32:
     with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinity, and is refused below
         result = values.astype(np.float32)
     if not np.isfinite(result).all():
-        raise InputError("the input holds NaN or infinity")
+        raise InputError("the input holds NaN or infinity", missing=True)
     return result
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from edgeops.core.observe import FEATURES
 from edgeops.training.corruptions import CORRUPTIONS
 from edgeops.training.schema import Key
 
@@ -13,6 +12,30 @@ CLASSIFICATION, ANOMALY = "classification", "anomaly"
 SCHEMES = ("int8", "int16x8", "dynamic", "float16")
 VALUE, SCALE, LENGTH = "value", "scale", "length"
 MAX_BYTES = 2**31 - 1
+STRATEGIES = ("recalibrate", "head", "frozen_scale", "fine_tune", "scratch")
+ALARMS = ("data", "confidence", "multivariate", "prediction", "concept")
+
+# What edgeops.toml says under [retrain] holds where a recipe is silent.
+POLICY: Mapping[str, Key] = {
+    "alarms": Key(list, default=None, about=f"kinds of alarms that count: of {', '.join(ALARMS)}"),
+    "sustained": Key(int, default=None, low=1, high=16, about="a device drifts when so many windows say so"),
+    "sustained_of": Key(int, default=None, low=1, high=16, about="of so many windows"),
+    "quiet_windows": Key(int, default=None, low=1, high=16, about="in a row, then it drifts no more"),
+    "min_devices": Key(int, default=None, low=1, high=1_000_000, about="devices that must drift"),
+    "min_share": Key(float, default=None, low=0.0, high=1.0, about="of the fleet that must drift"),
+    "settle_windows": Key(int, default=None, low=0, high=10_000, about="after the last device's alarm"),
+    "capture_windows": Key(int, default=None, low=0, high=10_000, about="that each drifted device captures"),
+    "min_samples": Key(int, default=None, low=0, high=10_000_000, about="new labelled samples"),
+    "cooldown_hours": Key(
+        float, default=None, low=0.0, high=100_000.0, about="since the last retrain; 0: none"
+    ),
+    "retrains_a_month": Key(
+        int, default=None, low=0, high=10_000, about="at most, in 30 days; 0: any number"
+    ),
+    "bytes_a_month": Key(int, default=None, low=0, high=2**62, about="that retrains push in 30 days; 0: any"),
+    "quiet_hours": Key(str, default=None, about="no retrain and no rollout of one starts: 22:00-06:00 UTC"),
+    "approval": Key(bool, default=None, about="a retrain waits for edgeops retrain approve"),
+}
 
 SECTIONS: Mapping[str, Mapping[str, Key]] = {
     "recipe": {
@@ -96,7 +119,16 @@ SECTIONS: Mapping[str, Mapping[str, Key]] = {
             list, default=[], about="what a search varies; empty: width, depth, input size, learning rate"
         ),
     },
-    "observe": {"features": Key(list, default=list(FEATURES), about="what devices count of their inputs")},
+    "observe": {
+        "features": Key(
+            list, default=[], about="what devices count of their inputs; empty: what suits the kind of data"
+        ),
+        "multivariate": Key(
+            bool,
+            default=False,
+            about="count also how features depend on each other, about 180 bytes a report",
+        ),
+    },
     "report": {
         "not_for": Key(
             list, default=[], about="for the model card: what it must not be used for, in sentences"
@@ -105,6 +137,19 @@ SECTIONS: Mapping[str, Mapping[str, Key]] = {
     "retrain": {
         "margin_on_test": Key(float, default=0.01, low=0.0, high=1.0, about="how much a retrain may lose"),
         "captured_weight": Key(int, default=1, low=1, high=100, about="times a captured sample is shown"),
+        "strategies": Key(
+            list,
+            default=list(STRATEGIES),
+            about=f"what a retrain tries, in this order: of {', '.join(STRATEGIES)}",
+        ),
+        "recovered_within": Key(
+            float,
+            default=0.05,
+            low=0.0,
+            high=1.0,
+            about="below the test accuracy; then nothing dearer is tried",
+        ),
+        **POLICY,
     },
 }
 

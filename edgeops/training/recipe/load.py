@@ -13,10 +13,20 @@ from typing import Any
 
 from edgeops.core.errors import ConfigError, InputError, NotFoundError
 from edgeops.core.features.steps import OPERATIONS, make_step
+from edgeops.core.input_features import FEATURES, OF_KIND
 from edgeops.core.manifest import Step
-from edgeops.core.observe import FEATURES
 from edgeops.training.architectures.catalogue import ARCHITECTURES
-from edgeops.training.recipe.keys import AUGMENTATION, DISTILLATION, PRUNING, ROBUSTNESS, SEARCH, SECTIONS
+from edgeops.training.recipe.keys import (
+    ALARMS,
+    AUGMENTATION,
+    DISTILLATION,
+    POLICY,
+    PRUNING,
+    ROBUSTNESS,
+    SEARCH,
+    SECTIONS,
+    STRATEGIES,
+)
 from edgeops.training.recipe.sections import (
     Anomaly,
     Architecture,
@@ -90,6 +100,7 @@ def recipe_of(source: Source, document: Mapping[str, Any]) -> Recipe:
     ]
     space = _search_space(source, tables.pop("search")["space"])
     not_for = _texts(source, "report.not_for", tables.pop("report")["not_for"])
+    policy = _policy(source, tables["retrain"])
     tables["split"]["holdout"] = _holdout(source, tables["split"]["holdout"])
     by_time = _texts(source, "split.by_time", tables["split"]["by_time"])
     names = _texts(source, "targets.names", tables["targets"]["names"])
@@ -120,9 +131,15 @@ def recipe_of(source: Source, document: Mapping[str, Any]) -> Recipe:
         targets=Targets(names),
         anomaly=Anomaly(**tables["anomaly"]),
         search=Search(space),
-        observe=Observe(_features(source, tables["observe"]["features"])),
+        observe=Observe(
+            _features(source, tables["observe"]["features"], tables["data"]["kind"]),
+            tables["observe"]["multivariate"],
+        ),
         report=Report(not_for),
-        retrain=Retrain(**tables["retrain"]),
+        retrain=Retrain(
+            **{**tables["retrain"], "strategies": _strategies(source, tables["retrain"]["strategies"])},
+            policy=policy,
+        ),
         path=source.path,
         digest=_digest({**tables, "architecture": [architecture.kind, dict(architecture.parameters), code]}),
     )
@@ -220,14 +237,39 @@ def _texts(source: Source, dotted: str, values: list[Any]) -> tuple[str, ...]:
     return tuple(values)
 
 
-def _features(source: Source, raw: list[Any]) -> tuple[str, ...]:
+def _features(source: Source, raw: list[Any], kind: str) -> tuple[str, ...]:
     known = Key(str, choices=FEATURES)
     names = [
         read_section(source, {"features": name}, "observe", {"features": known})["features"] for name in raw
     ]
     if len(set(names)) != len(names):
         raise source.error("observe.features", f"'observe.features' names one twice: {names}", names)
-    return tuple(names)
+    return tuple(names) or OF_KIND[kind]
+
+
+def _policy(source: Source, table: dict[str, Any]) -> Mapping[str, Any]:
+    """What the recipe says of the retrain policy, taken out of ``table``: it changes nothing of a trained model."""
+    said = {name: value for name in POLICY if (value := table.pop(name)) is not None}
+    if "alarms" in said:
+        known = Key(str, choices=ALARMS)
+        said["alarms"] = tuple(
+            read_section(source, {"alarms": kind}, "retrain", {"alarms": known})["alarms"]
+            for kind in said["alarms"]
+        )
+    return MappingProxyType(said)
+
+
+def _strategies(source: Source, raw: list[Any]) -> tuple[str, ...]:
+    known = Key(str, choices=STRATEGIES)
+    names = tuple(
+        read_section(source, {"strategies": name}, "retrain", {"strategies": known})["strategies"]
+        for name in raw
+    )
+    if not names or len(set(names)) != len(names):
+        raise source.error(
+            "retrain.strategies", f"'retrain.strategies' must name one or more, each once, not {raw}", raw
+        )
+    return names
 
 
 def _check_together(source: Source, recipe: Recipe) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -179,9 +179,10 @@ class Search:
 
 @dataclass(frozen=True, slots=True)
 class Observe:
-    """The input features that devices count."""
+    """The input features that devices count, and whether also how they depend on each other."""
 
     features: tuple[str, ...]
+    multivariate: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,10 +194,17 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Retrain:
-    """How much the test accuracy may fall, and how many times each captured sample is shown per epoch."""
+    """How much the test accuracy may fall, and how many times each captured sample is shown per epoch.
+
+    ``strategies`` are tried in their order, until one passes that is within ``recovered_within`` of the accuracy
+    that the old model has on the test part. ``policy`` is what the recipe says of when there is a retrain at all.
+    """
 
     margin_on_test: float
     captured_weight: int
+    strategies: tuple[str, ...]
+    recovered_within: float
+    policy: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

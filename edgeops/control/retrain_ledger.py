@@ -1,0 +1,68 @@
+"""What the retrains of a model have cost: how many, how long ago, how many bytes they pushed."""
+
+from __future__ import annotations
+
+from sqlmodel import Session, col, func, select
+
+from edgeops.control.retrain_policies import is_quiet
+from edgeops.drift.delays import MONTH_S, Ledger
+from edgeops.drift.policy import RetrainPolicy
+from edgeops.registry.tables import Alert, Deployment, ModelVersion, Patch, Retrain, Rollout, Run
+
+UNTRAINED = ("WANTED", "WAITING", "ABANDONED")
+"""States of a retrain that has cost nothing."""
+
+
+def ledger_of(session: Session, model: str, policy: RetrainPolicy, now: float) -> Ledger:
+    """The model's ledger at ``now`` (seconds since the epoch)."""
+    query = (
+        select(Retrain)
+        .join(Alert, col(Alert.id) == col(Retrain.alert_id))
+        .join(ModelVersion, col(ModelVersion.id) == col(Alert.model_version_id))
+        .where(ModelVersion.model == model, col(Retrain.state).not_in(UNTRAINED))
+    )
+    times = [min(row.finished_at or row.created_at, now) for row in session.exec(query)]
+    return Ledger(
+        since_retrain_s=now - max(times) if times else None,
+        retrains=sum(at > now - MONTH_S for at in times),
+        pushed_bytes=_pushed_bytes(session, model, now - MONTH_S) if policy.bytes_a_month else 0,
+        quiet=is_quiet(policy, now),
+    )
+
+
+def used_samples(session: Session, version: ModelVersion) -> int:
+    """How many labelled samples of a version a retrain has had, or a person did not want to train on."""
+    query = (
+        select(func.max(Retrain.samples))
+        .join(Alert, col(Alert.id) == col(Retrain.alert_id))
+        .where(Alert.model_version_id == version.id)
+    )
+    return int(session.exec(query).one() or 0)
+
+
+def _pushed_bytes(session: Session, model: str, since: float) -> int:
+    """What versions made by retrains cost on the way to devices: a patch's bytes where there is one, else all.
+
+    Counted when offered: what a device fetched of it before it was called back is not known.
+    """
+    query = (
+        select(Deployment, ModelVersion)
+        .join(Rollout, col(Rollout.id) == col(Deployment.rollout_id))
+        .join(ModelVersion, col(ModelVersion.id) == col(Rollout.model_version_id))
+        .join(Run, col(Run.id) == col(ModelVersion.run_id))
+        .where(
+            ModelVersion.model == model, col(Run.retrain_id).is_not(None), col(Deployment.offered_at) > since
+        )
+    )
+    versions = select(ModelVersion).where(ModelVersion.model == model)
+    artifact_of = {row.manifest_sha256: row.artifact_sha256 for row in session.exec(versions)}
+    patches = {
+        (patch.base, patch.target): patch.bytes
+        for patch in session.exec(select(Patch).where(col(Patch.sha256).is_not(None)))
+    }
+    total = 0
+    for deployment, version in session.exec(query):
+        base = artifact_of.get(deployment.before, "")
+        if base != version.artifact_sha256:
+            total += patches.get((base, version.artifact_sha256), version.artifact_bytes)
+    return total
