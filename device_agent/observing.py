@@ -35,7 +35,9 @@ class Draws:
         return state % 1000 < permille
 
 
-_tuple = tuple.__new__  # a NamedTuple's own constructor takes twice as long, and this is done for each inference
+_tuple = (
+    tuple.__new__
+)  # a NamedTuple's own constructor takes twice as long, and this is done for each inference
 
 
 class Observed(Protocol):

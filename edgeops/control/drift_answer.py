@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlmodel import Session, col, func, select
 
 from edgeops.control.capture_orders import ordered_capture
+from edgeops.control.drift_records import DRIFT
 from edgeops.control.plans import PlanShelf
 from edgeops.control.retrain_ledger import ledger_of, used_samples
 from edgeops.control.retrain_policies import PolicyShelf
@@ -52,7 +53,8 @@ class DriftAnswer:
     def tick(self, session: Session, now: float) -> list[str]:
         """Decide on each open alert; returns what is new, in words."""
         told = _abandon_answered(session, now)
-        for alert in session.exec(select(Alert).where(Alert.state == "open")).all():
+        _stop_needless_capture(session, self._writer)
+        for alert in session.exec(select(Alert).where(Alert.state == "open", Alert.kind == DRIFT)).all():
             latest = _latest(session, alert)
             if latest is not None and latest.state not in ENDED:
                 continue
@@ -142,6 +144,30 @@ def stop_capture(session: Session, writer: DesiredWriter, alert: Alert) -> None:
     for row in _devices(session, alert):
         if row.capture_generation is not None:
             writer.change(session, row.device_id, version.model, capture=None)
+
+
+def _stop_needless_capture(session: Session, writer: DesiredWriter) -> None:
+    """Devices that are quiet again, or whose alert is closed, send no more inputs, unless another alert asks for them."""
+    query = (
+        select(AlertDevice, Alert, ModelVersion)
+        .join(Alert, col(Alert.id) == col(AlertDevice.alert_id))
+        .join(ModelVersion, col(ModelVersion.id) == col(Alert.model_version_id))
+        .where(col(AlertDevice.capture_generation).is_not(None))
+    )
+    rows = list(session.exec(query))
+    needless = [row for row in rows if row[1].state == "closed" or row[0].cleared_at is not None]
+    wanted = {
+        (row.device_id, version.model)
+        for row, alert, version in rows
+        if (row, alert, version) not in needless
+    }
+    for row, _, version in needless:
+        if (row.device_id, version.model) not in wanted:
+            writer.change(session, row.device_id, version.model, capture=None)
+        row.capture_generation = None
+        session.add(row)
+    if needless:
+        session.flush()
 
 
 def labelled_samples(session: Session, version: ModelVersion) -> list[tuple[CapturedSample, int]]:

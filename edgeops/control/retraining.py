@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlmodel import col, select
 
+from edgeops.control.drift_records import DRIFT
 from edgeops.control.retrain_lock import retrain_lock
 from edgeops.control.retrain_proposals import proposal
 from edgeops.control.retrain_recovery import settle
@@ -32,7 +33,9 @@ def find_retrain(workspace: Workspace, alert_id: int | None) -> Retrain:
     with workspace.registry.session() as session:
         query = select(Alert).order_by(col(Alert.id).desc())
         query = (
-            query.where(Alert.id == alert_id) if alert_id is not None else query.where(Alert.state == "open")
+            query.where(Alert.id == alert_id)
+            if alert_id is not None
+            else query.where(Alert.state == "open", Alert.kind == DRIFT)
         )
         alert = session.exec(query).first()
         if alert is None:

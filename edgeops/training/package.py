@@ -77,7 +77,8 @@ def reference_file(result: TrainingResult, features: Sequence[str], ordered: boo
     """What windows are held against, for the control side only; an NPZ file with the same bytes for the same result.
 
     ``features`` (R, features) int64 of the reference inputs; of the validation set ``validation`` (V, features),
-    ``margin`` (V,) int64, ``predicted`` (V,) and ``truth`` (V,) class numbers. Only ``ordered`` data, cut from recordings, says how neighbours depend on each
+    ``margin`` (V,) int64, ``predicted`` (V,) and ``truth`` (V,) class numbers.
+    Only ``ordered`` data, cut from recordings, says how neighbours depend on each
     other; other data comes in the order of its files, by class or by name, which is no order in time: it is shuffled.
     """
     outputs = result.validation_outputs

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from sqlmodel import select
 from support.drift_reference import give_reference, loud
 from support.packages import MODEL, observe_plan
 from support.registry import report
@@ -19,7 +20,7 @@ from edgeops.control.settings import DriftSettings
 from edgeops.core.errors import NotFoundError, UsageError
 from edgeops.core.topics import Kind
 from edgeops.registry.names import find_model
-from edgeops.registry.tables import Alert, Retrain
+from edgeops.registry.tables import Alert, AlertDevice, Retrain
 
 PLAN = observe_plan()
 ROUND_S = DriftSettings().round_s
@@ -141,3 +142,16 @@ def test_a_terminal_of_80_columns_holds_it(fleet: ScriptedFleet) -> None:
     drifts(fleet, "cam-05")
     shown = in_terminal("drift", "explain", "1", "-w", str(fleet.workspace.root), columns=80)
     assert max(map(len, shown.splitlines())) <= 80
+
+
+def test_a_device_that_is_quiet_again_sends_no_more_inputs(fleet: ScriptedFleet) -> None:
+    drifts(fleet, "cam-05")
+    assert fleet.desired("cam-05").models[MODEL].capture is not None
+    with fleet.workspace.registry.session() as session:
+        row = session.exec(select(AlertDevice)).one()
+        row.cleared_at = 1.0
+        session.add(row)
+    fleet.plane.step(0.0)
+    fleet.clock.sleep(1.0)
+    fleet.plane.step(0.0)
+    assert fleet.desired("cam-05").models[MODEL].capture is None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -71,6 +73,36 @@ def with_head(flags: int, features: int = 0, classes: int = 0) -> bytes:
     bits.bounded(classes, MAX_CLASSES)
     bits.fixed(0, 64)
     return bytes(BINS_DIGEST) + bits.to_bytes()
+
+
+class TestTheWorkedExample:
+    """What docs/protocol.md takes apart bit by bit."""
+
+    TEXT = (Path(__file__).parents[2] / "docs" / "protocol.in.md").read_text()
+
+    def test_its_bytes_are_the_counters_that_it_says(self) -> None:
+        said = re.search(r"one feature and two classes: `([0-9a-f]+)`", self.TEXT)
+        assert said is not None
+        assert unpack_counters(bytes.fromhex(said[1])) == Counters(
+            bins=bytes.fromhex("0a0b0c0d"),
+            inferences=10,
+            errors=1,
+            rejected_inputs=2,
+            classes=(7, 3),
+            confidence=(0,) * 14 + (4, 6),
+            latency=(0, 10, *(0,) * 14),
+            observed=5,
+            features=((0, 0, 0, 0, 2, 3, *(0,) * 6),),
+            moments=((-3, 7),),
+            missing=1,
+        )
+
+    def test_its_bits_are_its_bytes(self) -> None:
+        said = re.search(r"one feature and two classes: `([0-9a-f]+)`", self.TEXT)
+        lines = self.TEXT.split("```text\n")[1].split("```")[0].splitlines()
+        assert said is not None
+        bits = "".join("".join(re.match(r"[01 ]+", line)[0].split()) for line in lines)  # type: ignore[index]
+        assert int(bits, 2).to_bytes(len(bits) // 8, "big").hex() == said[1][8:]
 
 
 class TestBadInput:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar
 
 import pytest
 from sqlmodel import Session, select
@@ -15,8 +14,6 @@ from support.retrain_site import Started
 
 from edgeops.control.devices import enroll_device
 from edgeops.control.drift_answer import SILENCE_S, DriftAnswer
-from edgeops.control.drift_watch import BURN_IN_WINDOWS, DriftWatch
-from edgeops.control.plans import PlanShelf
 from edgeops.control.retrain_worker import RETRAIN_ATTEMPTS, RetrainWorker, _may_try_again
 from edgeops.control.rollout_orders import plan_of, start_in_workspace
 from edgeops.control.serve import BATCH, ControlPlane
@@ -25,11 +22,10 @@ from edgeops.control.workspace import init_workspace
 from edgeops.core import topics
 from edgeops.core.codec import Message, decode, encode
 from edgeops.core.errors import BrokerUnreachable, RegistryUnreachable
-from edgeops.core.messages import Desired, Event, ModelState, Presence, Report, ReportPolicy, State
+from edgeops.core.messages import Desired, Event, ModelState, Presence, ReportPolicy, State
 from edgeops.core.signing import Role, unverified_payload
 from edgeops.core.topics import Kind
 from edgeops.core.transport import MemoryBroker, Received
-from edgeops.drift.detect import Limits
 from edgeops.drift.policy import AlarmFacts, Evidence, RetrainPolicy, decide
 from edgeops.fleet.desired import DesiredWriter
 from edgeops.fleet.ingest import take_batch
@@ -319,63 +315,6 @@ class TestRetrains:
                 session, session.exec(select(Alert)).one(), version, 1.0 + SILENCE_S + 5
             )
             assert {name: facts.silent for name, facts in evidence.alarmed.items()} == {"a": False, "b": True}
-
-
-# Of 1,000 inputs, how many are not beyond the reference's range. 'm' is near to 'd', and 'x' to 'm' only.
-WITHIN = {"d": 0, "m": 40, "x": 100}
-
-
-class TestDriftWatchAfterARestart:
-    """A restart must judge as if there had been none."""
-
-    # Of 1,000 inputs, how many are not beyond the reference's range. 'm' is near to 'd', and 'x' to 'm' only.
-    WITHIN: ClassVar = {"d": 0, "m": 40, "x": 100}
-
-    def windows(self, site: Site, package: Package, kinds: str) -> list[Report]:
-        """'n' is a window like the reference; see ``WITHIN`` for the others."""
-        plan = PlanShelf(site.workspace.blobs).plan(package.digest.hex())
-        made = []
-        for sequence, kind in enumerate(kinds, 1):
-            features = tuple(feature.reference for feature in plan.features)
-            if kind != "n":
-                within = WITHIN[kind]
-                features = ((0,) * 5 + (within,) + (0,) * 5 + (1000 - within,),) * len(plan.features)
-            many = sum(features[0])
-            other = {"classes": plan.classes, "confidence": plan.confidence, "features": features}
-            made.append(report(sequence, package=package, inferences=many, observed=many, **other))
-        return made
-
-    def play(self, site: Site, package: Package, kinds: str, restart_at: set[int]) -> list[int]:
-        limits = Limits(1e-6, 0.15, 5)
-        watch, alarms = DriftWatch(PlanShelf(site.workspace.blobs), limits), []
-        with site.workspace.registry.session() as session:
-            for said in self.windows(site, package, kinds):
-                if said.sequence in restart_at:
-                    watch = DriftWatch(PlanShelf(site.workspace.blobs), limits)
-                topic = topics.device(FLEET, "a", Kind.REPORT)
-                for device, taken in take_batch(session, FLEET, [Received(topic, encode(said))], 1.0).windows:
-                    if watch.seen(session, device, taken, 1.0) is not None:
-                        alarms.append(taken.sequence)
-            session.rollback()
-        return alarms
-
-    @pytest.mark.parametrize("restart", [3, 5, 6, 15, 18, 19, 20])
-    def test_what_a_drifted_device_learned_first_is_its_reference(self, site: Site, restart: int) -> None:
-        """The reference was learned anew from the latest windows: a slow drift then looked normal."""
-        with site.workspace.registry.session() as session:
-            session.get_one(ModelVersion, 2).parent_id = 1
-            alert_of(session, 1, "a")
-        kinds = "d" * BURN_IN_WINDOWS + "m" * 14 + "x" * 4
-        live = self.play(site, site.two, kinds, set())
-        assert live == [19]
-        assert self.play(site, site.two, kinds, {restart}) == live
-
-    @pytest.mark.parametrize("restart", [2, 5, 6, 20, 22])
-    def test_a_device_alarms_once_a_version(self, site: Site, restart: int) -> None:
-        kinds = "nnnn" + "d" * 20
-        live = self.play(site, site.one, kinds, set())
-        assert live == [5]
-        assert self.play(site, site.one, kinds, {restart}) == live
 
 
 def test_a_plan_that_is_gone_does_not_end_ingest(site: Site) -> None:

@@ -125,9 +125,7 @@ def summarise(
         "accuracy_before": _rounded(before),
         "accuracy_during": _rounded(during),
         "accuracy_after": _rounded(after),
-        "accuracy_others": _rounded(
-            accuracy(entries, lambda e: e.device not in starts and not e.trial and not e.frozen)
-        ),
+        "accuracy_others": _rounded(others),
         "windows_to_detection": max(waited.values(), default=None),
         "windows_to_detection_by_device": waited,
         "sensor_faults": sensor_faults(session, entries),
