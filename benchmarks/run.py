@@ -106,6 +106,9 @@ def measure(folder: Path, module: str, limits: dict[str, Limit]) -> list[Row]:
             raise BenchError("two rows have the same name")
     except KeyboardInterrupt:
         raise
+    except SystemExit as asked:  # it cannot run here, and says what to do
+        note = asked.code if isinstance(asked.code, str) else f"the benchmark ended with {asked.code}"
+        return [Row(f"bench_{module}", None, "", None, "lower", None, note)]
     except BaseException as error:  # noqa: BLE001 - a benchmark may fail in any way; it must not hide the others
         traceback.print_exc()
         note = f"the benchmark failed: {type(error).__name__}: {error}"
@@ -124,6 +127,7 @@ def _load(folder: Path, module: str) -> Any:
     if spec is None or spec.loader is None or not path.exists():
         raise BenchError(f"limits.toml names {path.name}, which does not exist")
     loaded = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = loaded  # a dataclass looks its own module up
     spec.loader.exec_module(loaded)
     return loaded
 

@@ -61,6 +61,7 @@ def demo(
             "after recovery": f"{summary['accuracy_after']:.4f}",
             "detected": f"within {summary['windows_to_detection']} windows on {summary['devices_detected']} of "
             f"{summary['devices_drifted']} devices; {summary['alarms_before_drift']} alarms before",
+            "sensor at fault": ", ".join(summary["sensor_faults"]) or "-",
             "pushed": f"{summary['bytes_published']:,} bytes published, {summary['bytes_received']:,} received",
             "seconds": "  ".join(f"{name} {value:.0f}" for name, value in seconds.items()),
         },

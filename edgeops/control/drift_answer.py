@@ -147,7 +147,7 @@ def stop_capture(session: Session, writer: DesiredWriter, alert: Alert) -> None:
 
 
 def _stop_needless_capture(session: Session, writer: DesiredWriter) -> None:
-    """Devices that are quiet again, or whose alert is closed, send no more inputs, unless another alert asks for them."""
+    """Devices that are quiet again, or whose alert is closed, send no more inputs; another alert may ask for them."""
     query = (
         select(AlertDevice, Alert, ModelVersion)
         .join(Alert, col(Alert.id) == col(AlertDevice.alert_id))

@@ -5,19 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sqlmodel import Session, col, select
+from sqlmodel import Session, col, func, select
 
+from edgeops.control.drift_records import DRIFT
 from edgeops.control.drift_references import importances
 from edgeops.control.plans import PlanShelf
 from edgeops.control.workspace import Workspace
 from edgeops.core.counters import Counters
 from edgeops.core.errors import NotFoundError
 from edgeops.core.observe import MARGIN, ObservePlan
-from edgeops.drift.diagnosis import Diagnosis, diagnose
+from edgeops.drift.diagnosis import EARLY_WINDOWS, Diagnosis, Meanwhile, diagnose, with_versions
 from edgeops.drift.signals import CLASSES
 from edgeops.fleet.membership import attributes_of
 from edgeops.registry.tables import Alert, AlertDevice, Device, DeviceModel, ModelVersion, ReportWindow
 from edgeops.reports.windows import merged
+
+LOOKED_AFTER_S = 3_600.0
+"""Who ran another version is asked of so long a time after an alert opened."""
 
 
 def find_alert(session: Session, alert_id: int) -> Alert:
@@ -100,7 +104,36 @@ def _diagnosis(session: Session, alert: Alert, version: ModelVersion) -> Diagnos
     devices = session.exec(select(Device).where(col(Device.id).in_(wanted)))
     # each device has a name of its own, which explains nothing
     fleet = {d.id: {k: v for k, v in attributes_of(d).items() if k != "device"} for d in devices}
-    return diagnose(fleet, alarmed)
+    return with_versions(diagnose(fleet, alarmed), _meanwhile(session, alert, version))
+
+
+def _meanwhile(session: Session, alert: Alert, version: ModelVersion) -> Meanwhile:
+    """What the devices that reported other versions of the model since the alert opened did, and who drifted early."""
+    others = set(
+        session.exec(
+            select(ReportWindow.device_id)
+            .where(
+                ReportWindow.model == version.model,
+                ReportWindow.manifest != version.manifest_sha256,
+                ReportWindow.received_at >= alert.opened_at,
+                ReportWindow.received_at <= alert.opened_at + LOOKED_AFTER_S,
+            )
+            .distinct()
+        )
+    )
+    drifted = select(AlertDevice.device_id).join(Alert, col(Alert.id) == col(AlertDevice.alert_id))
+    drifted = drifted.where(Alert.kind == DRIFT, Alert.model_version_id != version.id)
+    drifted = drifted.where(col(AlertDevice.cleared_at).is_(None), col(AlertDevice.device_id).in_(others))
+    early = 0
+    for row in _rows(session, alert):
+        windows = select(func.count()).select_from(ReportWindow)
+        before = windows.where(
+            ReportWindow.device_id == row.device_id,
+            ReportWindow.manifest == version.manifest_sha256,
+            ReportWindow.received_at <= row.raised_at,
+        )
+        early += session.exec(before).one() <= EARLY_WINDOWS
+    return Meanwhile(len(others), len(set(session.exec(drifted))), early)
 
 
 def _features(rows: list[AlertDevice], means: Mapping[str, float]) -> list[dict[str, Any]]:

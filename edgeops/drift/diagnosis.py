@@ -1,4 +1,4 @@
-"""Who drifted, and what that says: one device (its sensor), a cohort (what its devices share), or the whole fleet.
+"""Who drifted, and what that says: one device (its sensor), a cohort (what its devices share), a version, or the fleet.
 
 Pure. An attribute explains an alarm where the devices that have it alarmed and the others did not; whether that is more
 than chance is Fisher's exact test, with as many tests allowed for as there are values to look at.
@@ -8,16 +8,31 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
-Kind = Literal["device", "cohort", "fleet", "scattered"]
+Kind = Literal["device", "cohort", "version", "fleet", "scattered"]
 
 FLEET_SHARE = 0.8
 """From this share of the devices on, the world has changed."""
 COVERAGE = 0.8
 """An explanation holds for at least this share of the devices that alarmed."""
 DOUBT = 0.05
+
+
+EARLY_WINDOWS = 10
+"""A device that drifts within so many windows under a version may drift because of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Meanwhile:
+    """What was seen of the devices that ran other versions of the model at the time, and how many of those that drifted
+    did so within ``EARLY_WINDOWS`` windows under theirs.
+    """
+
+    devices: int
+    drifted: int
+    early: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +57,11 @@ class Diagnosis:
                 return f"One device of {self.devices} drifted: look at its sensor before its model."
             case "fleet":
                 return f"{who} drifted: the world has changed for the fleet."
+            case "version":
+                return (
+                    f"{who} with this version drifted soon after they got it, and hardly any with another: look at "
+                    "what came with it, such as quantization, preprocessing or firmware."
+                )
             case "cohort":
                 return (
                     f"{who} drifted, {self.coverage:.0%} of them with {self.selector}, whose devices alarmed "
@@ -61,6 +81,19 @@ def diagnose(fleet: Mapping[str, Mapping[str, str]], alarmed: frozenset[str]) ->
         return Diagnosis("device", count, total)
     best = _best_attribute(everyone, alarmed)
     return best or Diagnosis("scattered", count, total)
+
+
+def with_versions(found: Diagnosis, meanwhile: Meanwhile) -> Diagnosis:
+    """The diagnosis with the other versions in mind: where the world is the same for all, the version is another.
+
+    It is one where ``FLEET_SHARE`` of its devices drifted, most of them early, and hardly any of the others, which must
+    be three at least.
+    """
+    if found.kind not in ("fleet", "scattered") or found.alarmed < 2:
+        return found
+    most = found.alarmed >= FLEET_SHARE * found.devices and 2 * meanwhile.early > found.alarmed
+    others = meanwhile.devices >= 3 and meanwhile.drifted <= (1 - FLEET_SHARE) * meanwhile.devices
+    return replace(found, kind="version") if most and others else found
 
 
 def _best_attribute(fleet: Mapping[str, Mapping[str, str]], alarmed: frozenset[str]) -> Diagnosis | None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgeops.drift.diagnosis import diagnose
+from edgeops.drift.diagnosis import Meanwhile, diagnose, with_versions
 
 FLEET = {
     f"cam-{n:02d}": {
@@ -67,3 +67,21 @@ def test_every_diagnosis_is_within_its_bounds_and_in_words(numbers: set[int]) ->
     assert -1 <= found.contrast <= 1
     assert (found.selector is not None) == (found.kind == "cohort")
     assert found.words.endswith(".")
+
+
+class TestVersions:
+    def test_what_drifts_at_once_while_the_others_do_not_is_the_version(self) -> None:
+        found = with_versions(of(*range(20)), Meanwhile(devices=8, drifted=1, early=18))
+        assert found.kind == "version"
+        assert "quantization" in found.words
+
+    @pytest.mark.parametrize(
+        "meanwhile",
+        [Meanwhile(8, 7, 18), Meanwhile(2, 0, 18), Meanwhile(8, 0, 3)],
+        ids=["the others drifted too", "there are hardly any others", "it was long after they got it"],
+    )
+    def test_else_it_is_the_world(self, meanwhile: Meanwhile) -> None:
+        assert with_versions(of(*range(20)), meanwhile).kind == "fleet"
+
+    def test_one_device_stays_a_sensor(self) -> None:
+        assert with_versions(of(3), Meanwhile(8, 0, 1)).kind == "device"

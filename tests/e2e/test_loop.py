@@ -25,6 +25,7 @@ KEYS = {
     "bytes_received",
     "retrain_samples",
     "seconds",
+    "sensor_faults",
     "seed",
 }
 for module in ("tensorflow", "ai_edge_litert", "sklearn", "amqtt"):
@@ -58,6 +59,9 @@ def test_the_loop_closes(kind: str, tmp_path: Path) -> None:
     assert figures["accuracy_before"] - figures["accuracy_during"] >= 0.1
     assert figures["accuracy_after"] > figures["accuracy_during"]
     assert figures["alarms_before_drift"] == 0
+    # a frozen camera is told of as what it is, and asks for no retrain
+    assert set(figures["sensor_faults"]) == {"cam-02"}
+    assert 1 <= figures["sensor_faults"]["cam-02"] <= 2
     assert figures["windows_to_detection"] <= 5
     assert figures["devices_drifted"] == figures["devices_detected"] == DEVICES // 2
     assert figures["devices_confirmed"] == {"digits@1": DEVICES, "digits@2": DEVICES}
