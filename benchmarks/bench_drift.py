@@ -26,9 +26,9 @@ from edgeops.drift.windows import count_windows
 
 FLEETS, FLEET_WINDOWS = 30, 5
 REFERENCES, WINDOWS = 20, 1_000  # windows of each stream: their product
-DEPENDENT = ((0.5, 200, 500, REFERENCE), (0.25, 1000, 100, 2 * REFERENCE), (0.1, 5000, 40, 10 * REFERENCE))
+DEPENDENT = ((0.5, 200, 400, REFERENCE), (0.25, 1000, 60, REFERENCE), (0.1, 5000, 20, 4 * REFERENCE))
 """Shift, size of a window, windows, rows of the reference: the longer a window is, the more rows it takes."""
-DEPENDENT_REFERENCES = 4
+DEPENDENT_REFERENCES = 2
 SHARE_OF_LEVEL = ALLOWED * 0.85 * 0.75 / 0.85 / FEATURES * 0.5 / 2
 """A single window's part of the allowance, that of ``data`` of the kinds there are, one of the features, of its
 tests the level, one of two directions."""

@@ -69,7 +69,7 @@ def learned(
     inputs. Raises ``DataError`` where there are none, or no new ones.
     """
     base, _ = load_dataset(workspace, f"{parent.name}@{parent.version}")
-    with workspace.registry.session() as session:
+    with workspace.registry.reading() as session:
         samples = labelled_samples(session, old)
         fair = drawn_fairly(session, [sample for sample, _ in samples])
     if not samples:
@@ -180,7 +180,7 @@ def _registered(
     workspace: Workspace, dataset: Dataset, parent_id: int | None
 ) -> tuple[Dataset, DatasetVersion]:
     """The version of this name and content; a new one where there is none."""
-    with workspace.registry.session() as session:
+    with workspace.registry.reading() as session:
         same = session.exec(
             select(DatasetVersion).where(
                 DatasetVersion.name == dataset.name, DatasetVersion.sha256 == dataset.sha256

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +16,7 @@ from edgeops.control.retrain_recovery import settle
 from edgeops.control.retrain_world import champion, learned, scales_of
 from edgeops.control.training_jobs import Trained, register
 from edgeops.control.workspace import Workspace
-from edgeops.core.errors import DataError, EdgeOpsError, NotFoundError
+from edgeops.core.errors import DataError, EdgeOpsError, NotFoundError, UnreachableError
 from edgeops.core.lifecycle import RETRAIN
 from edgeops.registry.tables import Alert, DatasetVersion, ModelVersion, Retrain, Run
 from edgeops.training.climbing import Climbing
@@ -92,6 +93,11 @@ def _run(
     except KeyboardInterrupt:
         _move(workspace, retrain_id, "interrupted")
         raise
+    except UnreachableError:
+        # a registry or a cluster that did not answer says nothing about the retrain: it is taken up again
+        with suppress(UnreachableError):
+            _move(workspace, retrain_id, "interrupted")
+        raise
     except EdgeOpsError as error:
         _move(workspace, retrain_id, "failed", error.message)
         raise
@@ -142,7 +148,7 @@ class _Carried:
 def _retrain(
     workspace: Workspace, retrain_id: int, progress: Progress | None, say: Say, climbing: Climbing
 ) -> _Carried:
-    with workspace.registry.session() as session:
+    with workspace.registry.reading() as session:
         retrain = session.get_one(Retrain, retrain_id)
         alert = session.get_one(Alert, retrain.alert_id)
         old = session.get_one(ModelVersion, alert.model_version_id)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from edgeops.core.counters import Counters
 from edgeops.drift.device_quality import RATES, SUSTAINED, Fault, faults, other_rate
+from edgeops.drift.matrix import Layout, Row, row_of
 
 SPAN = 4
 """So many latest windows are also looked at together."""
@@ -44,7 +45,7 @@ class SeenWindow:
 
 @dataclass(frozen=True, slots=True)
 class Track:
-    """``history`` are the latest counters, at most ``SPAN``; ``flags`` says which of the latest judged windows drifted.
+    """``history`` are the latest windows as rows, at most ``SPAN``; ``flags`` says which of those judged last drifted.
 
     ``drifted`` lasts until enough windows were quiet.
     """
@@ -52,7 +53,8 @@ class Track:
     last: tuple[int, int] = (-1, -1)
     end_ms: int = 0
     slot: int = 0
-    history: tuple[Counters, ...] = ()
+    layout: Layout | None = None
+    history: tuple[Row, ...] = ()
     rates: tuple[float, ...] = ()
     flags: tuple[bool, ...] = ()
     drifted: bool = False
@@ -79,9 +81,8 @@ def overlaps(track: Track, window: SeenWindow) -> bool:
 
 def taken(track: Track, window: SeenWindow) -> Track:
     """With one more window."""
-    history = track.history
-    if history and (track.slot, history[-1].shape()) != (window.slot, window.counters.shape()):
-        history = ()
+    layout = Layout.of(window.counters)
+    history = track.history if (track.slot, track.layout) == (window.slot, layout) else ()
     rates = track.rates
     if window.duration_ms > 0 and window.counters.inferences:
         rates = (*rates, window.counters.inferences / window.duration_ms * 1000)[-RATES - SUSTAINED :]
@@ -90,7 +91,8 @@ def taken(track: Track, window: SeenWindow) -> Track:
         last=window.position,
         end_ms=window.end_ms,
         slot=window.slot,
-        history=(*history, window.counters)[-SPAN:],
+        layout=layout,
+        history=(*history, row_of(window.counters))[-SPAN:],
         rates=rates,
     )
 

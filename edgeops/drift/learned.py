@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import reduce
-from operator import add
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,10 +16,12 @@ from edgeops.core.counters import Counters
 from edgeops.core.observe import BINS, FeaturePlan
 from edgeops.drift.dispersion import Inflation
 from edgeops.drift.evidence import Counted
+from edgeops.drift.matrix import Matrix
 from edgeops.drift.reference import INNER, Calibration, Cells, Mean, grouped, orthonormal
-from edgeops.drift.signals import BinnedReference, References, counted_feature, counted_margin
+from edgeops.drift.signals import BinnedReference, References
 
 PRIOR = 10
+MOST_TOGETHER = 500
 _LEAST_VARIANCE = 1e-9
 
 
@@ -117,15 +117,27 @@ def learn(before: References, windows: Sequence[Counters]) -> References:
 
     All features together are not looked at: their sums say nothing of how they vary.
     """
-    total = reduce(add, windows)
+    return _learned_from(before, Matrix.of(windows))
+
+
+def learned_together(devices: Sequence[References]) -> References:
+    """One reference of several devices that learned theirs, from the windows of all; at most ``MOST_TOGETHER``."""
+    before, first = devices[0].before, [one.learned_from for one in devices if one.learned_from is not None]
+    assert before is not None and first
+    rows = np.concatenate([matrix.rows for matrix in first])
+    every = max(1, -(-len(rows) // MOST_TOGETHER))
+    return _learned_from(before, Matrix(first[0].layout, rows[::every]))
+
+
+def _learned_from(before: References, windows: Matrix) -> References:
     features = tuple(
-        _learn_feature(reference, counted_feature(windows, column))
-        for column, reference in enumerate(before.features)
+        _learn_feature(reference, windows.feature(column)) for column, reference in enumerate(before.features)
     )
-    margin = None if before.margin is None else _learn_feature(before.margin, counted_margin(windows))
-    counts = np.array([window.classes for window in windows], np.int64)
-    classes = None if before.classes is None else LearnedClasses(counts.sum(axis=0), _class_factor(counts))
-    return References(total.bins, features, margin, classes, None)
+    margin = None if before.margin is None else _learn_feature(before.margin, windows.margin())
+    classes = None
+    if before.classes is not None:
+        classes = LearnedClasses(windows.classes.sum(axis=0), _class_factor(windows.classes))
+    return References(before.bins, features, margin, classes, None, before, windows)
 
 
 def _learn_feature(before: BinnedReference, counted: Counted) -> LearnedFeature:

@@ -6,25 +6,18 @@ with as many degrees of freedom as there are devices: one broken sensor among ma
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeops.core.counters import Counters
 from edgeops.core.errors import DataError
+from edgeops.core.moments import STEPS
 from edgeops.drift.dispersion import Inflation
 from edgeops.drift.evidence import Counted, p_values, weighed
+from edgeops.drift.matrix import Matrix
 from edgeops.drift.reference import Calibration, Mean
-from edgeops.drift.signals import (
-    BinnedReference,
-    Looks,
-    References,
-    counted_feature,
-    counted_margin,
-    usual_length,
-)
+from edgeops.drift.signals import BinnedReference, Looks, References, usual_length
 from edgeops.drift.size import jensen_shannon
 
 MIN_DEVICES = 3
@@ -42,24 +35,25 @@ class Pool:
     left_out: tuple[int, ...]
 
 
-def look_at_pool(references: References, windows: Sequence[Counters]) -> Pool | None:
+def look_at_pool(references: References, windows: Matrix) -> Pool | None:
     """One look at all windows together, one of each device; None where there are fewer than ``MIN_DEVICES``."""
-    sizes = np.array([window.observed for window in windows])
+    sizes = windows.observed
     some = sizes[sizes > 0]
     limit = CAP * float(np.median(some)) if len(some) else 0.0
     left_out = tuple(int(i) for i in np.nonzero(sizes > limit)[0])
-    kept = [window for i, window in enumerate(windows) if i not in left_out and window.observed]
-    if len(kept) < MIN_DEVICES:
+    rows = [i for i in np.nonzero(sizes)[0].tolist() if i not in left_out]
+    if len(rows) < MIN_DEVICES:
         return None
+    kept = windows.chosen(rows)
     signals = references.signals()
     p, size = np.ones((1, len(signals))), np.zeros((1, len(signals)))
     moved = np.full((1, len(signals)), np.nan)
     for column, reference in enumerate(references.features):
-        p[0, column], size[0, column], moved[0, column] = _look(reference, counted_feature(kept, column))
+        p[0, column], size[0, column], moved[0, column] = _look(reference, kept.feature(column))
     if references.margin is not None:
         column = len(references.features)
-        p[0, column], size[0, column], moved[0, column] = _look(references.margin, counted_margin(kept))
-    return Pool(Looks(p, size, moved), sum(window.observed for window in kept), left_out)
+        p[0, column], size[0, column], moved[0, column] = _look(references.margin, kept.margin())
+    return Pool(Looks(p, size, moved), int(kept.observed.sum()), left_out)
 
 
 def _look(reference: BinnedReference, counted: Counted) -> tuple[float, float, float]:
@@ -70,7 +64,7 @@ def _look(reference: BinnedReference, counted: Counted) -> tuple[float, float, f
         counted.squares.sum(keepdims=True),
     )
     size = float(jensen_shannon(np.array(reference.plan.reference), total.bins)[0])
-    moved = float(total.sums[0] / total.n[0] - reference.calibration_mean) / 16
+    moved = float(total.sums[0] / total.n[0] - reference.calibration_mean) / STEPS
     length = usual_length(int(np.median(n)))
     try:
         calibration = reference.calibration(length)

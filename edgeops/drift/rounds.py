@@ -10,13 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import reduce
-from operator import add
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeops.core.counters import Counters
 from edgeops.drift.device_quality import Fault
 from edgeops.drift.device_track import (
     SPAN,
@@ -29,6 +26,8 @@ from edgeops.drift.device_track import (
     overlaps,
     taken,
 )
+from edgeops.drift.learned import learned_together
+from edgeops.drift.matrix import Layout, Matrix, Row
 from edgeops.drift.multiplicity import hierarchical
 from edgeops.drift.pooled import MIN_DEVICES, look_at_pool
 from edgeops.drift.signals import Looks, References, look_at
@@ -89,7 +88,8 @@ class Round:
 class _Judged:
     window: SeenWindow
     references: References
-    history: tuple[Counters, ...]
+    layout: Layout
+    history: tuple[Row, ...]
 
 
 def judge_round(
@@ -121,7 +121,7 @@ def judge_round(
             continue  # what a broken sensor shows is judged by nothing, and merged with nothing
         against = references(window)
         if against is not None and not window.trial and window.counters.inferences >= terms.min_inputs:
-            judged.append(_Judged(window, against, track.history))
+            judged.append(_Judged(window, against, Layout.of(window.counters), track.history))
     _judge_windows(done, judged, terms)
     _judge_pools(done, judged, cohorts, terms)
     return done
@@ -175,18 +175,18 @@ class _Looked:
         references = group[0].references
         self._signals = references.signals()
         self._terms = terms
-        self._alone = look_at(references, [one.window.counters for one in group])
+        layout = group[0].layout
+        self._alone = look_at(references, Matrix(layout, np.stack([one.history[-1] for one in group])))
         long = [row for row, one in enumerate(group) if len(one.history) == SPAN]
         p = np.ones_like(self._alone.p)
         size, moved = np.zeros_like(p), np.full_like(p, np.nan)
         if long:
-            found = look_at(references, [reduce(add, group[row].history) for row in long])
+            found = look_at(
+                references, Matrix(layout, np.array([group[row].history for row in long]).sum(axis=1))
+            )
             p[long], size[long], moved[long] = found.p, found.size, found.moved
         self._together = Looks(p, size, moved)
-        self._n = [
-            (one.window.counters.observed, sum(counters.observed for counters in one.history))
-            for one in group
-        ]
+        self._n = [(int(one.history[-1][1]), sum(int(row[1]) for row in one.history)) for one in group]
         # what is too small to matter is no evidence
         self._of_alone = np.where(self._matters(self._alone), self._alone.p / ALONE, 1.0)
         self._of_together = np.where(self._matters(self._together), self._together.p / TOGETHER, 1.0)
@@ -217,9 +217,8 @@ def _judge_pools(
     """What the windows of a scope say together, of devices that do not drift by themselves."""
     said = {finding.window.device for finding in done.findings}
     latest = {one.window.device: one for one in judged if one.window.device not in said}
-    common = _most_common([one.references for one in latest.values()])
-    pool = {name: one for name, one in latest.items() if one.references is common}
-    if common is None or len(pool) < MIN_DEVICES:
+    pool = _comparable(latest)
+    if len(pool) < MIN_DEVICES:
         return
     seconds = float(np.median([one.window.duration_ms for one in pool.values()])) / 1000
     smaller = {
@@ -244,7 +243,9 @@ def _pool_shifts(
     done: Round, members: Sequence[_Judged], scope: str, terms: Terms, allowed: float
 ) -> tuple[Shift, ...]:
     references = members[0].references
-    pool = look_at_pool(references, [one.window.counters for one in members])
+    if references.before is not None:
+        references = learned_together([one.references for one in members])
+    pool = look_at_pool(references, Matrix(members[0].layout, np.stack([one.history[-1] for one in members])))
     if pool is None:
         return ()
     for index in pool.left_out:
@@ -272,11 +273,11 @@ def _shift(signal: tuple[str, str], looks: Looks, row: int, column: int, n: int,
     )
 
 
-def _most_common(references: Sequence[References]) -> References | None:
-    if not references:
-        return None
-    counts: dict[int, int] = {}
-    for one in references:
-        counts[id(one)] = counts.get(id(one), 0) + 1
-    most = max(counts, key=lambda key: counts[key])
-    return next(one for one in references if id(one) == most)
+def _comparable(latest: Mapping[str, _Judged]) -> dict[str, _Judged]:
+    """The largest group of devices that one reference serves: the same, or learned from the same beginning."""
+    groups: dict[tuple[int, bool], dict[str, _Judged]] = {}
+    for name, one in latest.items():
+        before = one.references.before
+        key = (id(before or one.references), before is not None)
+        groups.setdefault(key, {})[name] = one
+    return max(groups.values(), key=len, default={})

@@ -5,18 +5,18 @@ Vectorised over windows: the windows of a whole fleet are judged in one go. Pure
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeops.core.counters import Counters
 from edgeops.core.errors import DataError
 from edgeops.core.fourier import ONE
+from edgeops.core.moments import STEPS
 from edgeops.core.observe import FeaturePlan
 from edgeops.drift.evidence import Counted, p_values, weighed
+from edgeops.drift.matrix import Matrix
 from edgeops.drift.reference import Calibration
 from edgeops.drift.size import jensen_shannon
 
@@ -27,6 +27,10 @@ CLASSES = "classes"
 ALL = "all features"
 ONE_SIDED = 1.0
 """A mean that moved by so many sixteenths of a deviation or more has a direction."""
+
+
+_Column = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
+"""p-values, sizes, moves: (W,) each."""
 
 
 class BinnedReference(Protocol):
@@ -71,13 +75,18 @@ class AllReference(Protocol):
 
 @dataclass(frozen=True)
 class References:
-    """All that a version's windows are held against; what is None is not looked at."""
+    """All that a version's windows are held against; what is None is not looked at.
+
+    Where a device learned its own, ``learned_from`` are the windows, and ``before`` is what it was shrunk towards.
+    """
 
     bins: bytes
     features: tuple[BinnedReference, ...]
     margin: BinnedReference | None = None
     classes: ClassReference | None = None
     together: AllReference | None = None
+    before: References | None = None
+    learned_from: Matrix | None = None
 
     def signals(self) -> tuple[tuple[str, str], ...]:
         """(kind, name) of each look, in the order of the columns of ``Looks``."""
@@ -107,24 +116,10 @@ class Looks:
 
     def direction(self, window: int, signal: int) -> Direction:
         """Where the mean went."""
-        moved = self.moved[window, signal] * 16
+        moved = self.moved[window, signal] * STEPS
         if not np.isfinite(moved) or abs(moved) < ONE_SIDED:
             return "both"
         return "up" if moved > 0 else "down"
-
-
-def counted_feature(windows: Sequence[Counters], column: int) -> Counted:
-    """The counts of one feature in these windows."""
-    bins = np.array([window.features[column] for window in windows], np.int64)
-    moments = np.array([window.moments[column] for window in windows], np.int64)
-    return Counted(bins, moments[:, 0], moments[:, 1])
-
-
-def counted_margin(windows: Sequence[Counters]) -> Counted:
-    """The counts of the margin in these windows."""
-    bins = np.array([window.margin for window in windows], np.int64)
-    moments = np.array([window.margin_moments for window in windows], np.int64)
-    return Counted(bins, moments[:, 0], moments[:, 1])
 
 
 def usual_length(n: int) -> int:
@@ -133,7 +128,7 @@ def usual_length(n: int) -> int:
     return n >> cut << cut
 
 
-def look_at(references: References, windows: Sequence[Counters]) -> Looks:
+def look_at(references: References, windows: Matrix) -> Looks:
     """Every look at every window; the windows must have been counted in the references' bins.
 
     Windows for which the reference is too short have the p-value 1; ``too_short`` says so.
@@ -141,10 +136,8 @@ def look_at(references: References, windows: Sequence[Counters]) -> Looks:
     signals = len(references.signals())
     p = np.ones((len(windows), signals))
     size, moved = np.zeros_like(p), np.full_like(p, np.nan)
-    lengths: Mapping[tuple[int, int], list[int]] = _by_length(windows)
-    for (inferences, observed), rows in lengths.items():
-        part = [windows[row] for row in rows]
-        found = _look(references, part, inferences, observed)
+    for (inferences, observed), rows in _by_length(windows).items():
+        found = _look(references, windows.chosen(rows), inferences, observed)
         p[rows], size[rows], moved[rows] = found.p, found.size, found.moved
     return Looks(p, size, moved)
 
@@ -159,50 +152,51 @@ def too_short(references: References, n: int) -> str | None:
     return None
 
 
-def _by_length(windows: Sequence[Counters]) -> dict[tuple[int, int], list[int]]:
+def _by_length(windows: Matrix) -> dict[tuple[int, int], list[int]]:
     found: dict[tuple[int, int], list[int]] = {}
-    for row, window in enumerate(windows):
-        key = (usual_length(window.inferences), usual_length(window.observed))
-        found.setdefault(key, []).append(row)
+    lengths = zip(windows.inferences.tolist(), windows.observed.tolist(), strict=True)
+    for row, (inferences, observed) in enumerate(lengths):
+        found.setdefault((usual_length(inferences), usual_length(observed)), []).append(row)
     return found
 
 
-def _look(references: References, windows: Sequence[Counters], inferences: int, observed: int) -> Looks:
-    columns: list[tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]] = []
+def _look(references: References, windows: Matrix, inferences: int, observed: int) -> Looks:
+    columns: list[_Column] = []
     for column, reference in enumerate(references.features):
-        columns.append(_binned(reference, counted_feature(windows, column), observed))
+        columns.append(_binned(reference, windows.feature(column), observed))
     if references.margin is not None:
-        columns.append(_binned(references.margin, counted_margin(windows), inferences))
-    nowhere = np.full(len(windows), np.nan)
+        columns.append(_binned(references.margin, windows.margin(), inferences))
     if references.classes is not None:
-        counts = np.array([window.classes for window in windows], np.int64)
-        p = references.classes.p_values(counts, inferences) if inferences else np.ones(len(windows))
-        known = np.pad(references.classes.counts, (0, counts.shape[1] - len(references.classes.counts)))
-        columns.append((p, jensen_shannon(known, counts), nowhere))
+        columns.append(_classes(references.classes, windows.classes, inferences))
     if references.together is not None:
-        sums = np.array([window.fourier for window in windows], np.float64) / ONE
-        n = np.array([window.observed for window in windows], np.float64)[:, np.newaxis]
-        if observed:
-            sums = sums / np.maximum(n, 1) * observed  # as many rows as the calibration is for
-            columns.append(
-                (
-                    references.together.p_values(sums, observed),
-                    references.together.distance(sums, observed),
-                    nowhere,
-                )
-            )
-        else:
-            columns.append((np.ones(len(windows)), np.zeros(len(windows)), nowhere))
+        columns.append(_together(references.together, windows, observed))
     p, size, moved = (np.stack(of, axis=1) for of in zip(*columns, strict=True))
     return Looks(p, size, moved)
 
 
-def _binned(
-    reference: BinnedReference, counted: Counted, n: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+def _classes(reference: ClassReference, counts: NDArray[np.int64], n: int) -> _Column:
+    p = reference.p_values(counts, n) if n else np.ones(len(counts))
+    width = max(counts.shape[1], len(reference.counts))
+    known = np.pad(reference.counts, (0, width - len(reference.counts)))
+    size = jensen_shannon(known, np.pad(counts, ((0, 0), (0, width - counts.shape[1]))))
+    return p, size, np.full(len(counts), np.nan)
+
+
+def _together(reference: AllReference, windows: Matrix, n: int) -> _Column:
+    nowhere = np.full(len(windows), np.nan)
+    if not n:
+        return np.ones(len(windows)), np.zeros(len(windows)), nowhere
+    # as many rows as the calibration is for
+    sums = windows.fourier() / ONE / np.maximum(windows.observed, 1)[:, np.newaxis] * n
+    return reference.p_values(sums, n), reference.distance(sums, n), nowhere
+
+
+def _binned(reference: BinnedReference, counted: Counted, n: int) -> _Column:
     size = jensen_shannon(np.array(reference.plan.reference), counted.bins)
     with np.errstate(divide="ignore", invalid="ignore"):
-        moved = (counted.sums / counted.n - reference.calibration_mean) / 16
+        moved = (counted.sums / counted.n - reference.calibration_mean) / STEPS
+    if not n:
+        return np.ones(len(size)), size, moved
     try:
         calibration = reference.calibration(n)
     except DataError:

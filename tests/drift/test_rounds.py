@@ -10,6 +10,7 @@ from drift.fleet_windows import references, window
 from edgeops.drift.budget import parse_false_alarms
 from edgeops.drift.device_track import QUIET, SeenWindow, Track
 from edgeops.drift.learned import learn
+from edgeops.drift.matrix import Matrix
 from edgeops.drift.pooled import look_at_pool
 from edgeops.drift.rounds import Round, Terms, judge_round
 from edgeops.drift.signals import References
@@ -90,7 +91,8 @@ def test_a_cohort_that_an_attribute_makes_is_looked_at_together() -> None:
 def test_devices_that_differ_among_themselves_are_less_evidence_than_devices_that_agree() -> None:
     def evidence(shifts: Sequence[float]) -> float:
         named = zip(FLEET, shifts, strict=True)
-        pool = look_at_pool(AGAINST, [window(AGAINST, name, 1, 200, (s,)).counters for name, s in named])
+        windows = [window(AGAINST, name, 1, 200, (s,)).counters for name, s in named]
+        pool = look_at_pool(AGAINST, Matrix.of(windows))
         assert pool is not None
         return float(pool.looks.p[0, 0])
 
@@ -196,6 +198,28 @@ class TestLearnedReferences:
         own = self._device(1.5)
         watched = Watched(against=lambda w: own)
         assert watched.round([window(AGAINST, "odd", 20, 200, (2.2,))]).findings
+
+    def test_devices_that_learned_their_own_are_looked_at_together_too(self) -> None:
+        own = {}
+        for number, name in enumerate(
+            FLEET
+        ):  # each a little different from the others, and none like the training data
+            shift = 1.0 + 0.05 * (number % 3)
+            own[name] = learn(
+                AGAINST,
+                [window(AGAINST, name, sequence, 200, (shift,)).counters for sequence in range(1, 31)],
+            )
+        watched = Watched(against=lambda w: own[w.device])
+
+        def fleet(sequence: int, more: float) -> list[SeenWindow]:
+            shifts = {name: 1.0 + 0.05 * (number % 3) + more for number, name in enumerate(FLEET)}
+            return [window(AGAINST, name, sequence, 250, (shift,)) for name, shift in shifts.items()]
+
+        quiet = [len(watched.round(fleet(sequence, 0.0)).findings) for sequence in range(40, 60)]
+        assert sum(quiet) <= 2
+        done = watched.round(fleet(60, 0.2))
+        assert {finding.shifts[0].scope for finding in done.findings} >= {"fleet"}
+        assert named(done) == set(FLEET)
 
     def test_its_bins_stay_those_of_the_plan(self) -> None:
         own = self._device(0.5)

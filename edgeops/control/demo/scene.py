@@ -23,9 +23,11 @@ INTERVAL_MS = 20
 QUIET_WINDOWS = 22
 # Devices of later stages begin later; the world changes when the last of them has had its quiet windows too.
 DRIFT_AFTER_WINDOWS = 28
-FROZEN = (6, 12)
+FROZEN = (10, 15)
 """One camera gives the same picture in these windows, and is mended."""
 ROUND_S = 2.0
+LEARN_WINDOWS = 8
+"""Each device sees some hundred images again and again: they are its world, and not the training data."""
 BROKEN = "cam-02"
 SHARDS = 2
 
@@ -47,7 +49,7 @@ def make_workspace(root: Path, seed: int, broker: str) -> Workspace:
         broker,
         # Windows close by count alone: what is decided then depends on the seed and not on the machine's speed.
         report=ReportSettings(WINDOW_INFERENCES, 0, 1000, labels=False),  # truths are dear in this story
-        drift=DriftSettings(round_s=ROUND_S),
+        drift=DriftSettings(round_s=ROUND_S, learn_windows=LEARN_WINDOWS),
         retrain=RetrainSettings(settle_windows=6, capture_windows=8, min_samples=60, seed=seed),
     )
     return init_workspace(root, settings)
