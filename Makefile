@@ -56,11 +56,14 @@ check: setup-dev
 bench: setup
 	$(BIN)/python benchmarks/run.py $(if $(ONLY),--only $(ONLY))
 
-# NannyML may be missing: the benchmark says so
-bench-peers: $(STAMPS)/created
+# an environment of its own, made once; NannyML may be missing: the benchmark says so
+$(PEERS)/.complete: benchmarks/peers/drift_requirements.txt
 	$(PYTHON) -m venv $(PEERS)
-	$(PEERS)/bin/python -m pip --disable-pip-version-check install --quiet -r benchmarks/peers/drift_requirements.txt
-	-$(PEERS)/bin/python -m pip --disable-pip-version-check install --quiet 'nannyml>=0.13,<0.14' -r benchmarks/peers/drift_requirements.txt
+	$(PEERS)/bin/python -m pip --disable-pip-version-check install --quiet -r $<
+	-$(PEERS)/bin/python -m pip --disable-pip-version-check install --quiet 'nannyml>=0.13,<0.14' -r $<
+	@touch $@
+
+bench-peers: $(PEERS)/.complete
 
 # pytest answers 5 when no test carries the mark
 soak: setup-dev system-packages

@@ -17,9 +17,10 @@ from edgeops.drift.device_track import SPAN, Track
 from edgeops.drift.rounds import Finding, Round, Terms, judge_round
 
 DEVICES = 200
-NULL_FLEETS, NULL_ROUNDS = 10, 10  # of DEVICES windows each
-FLEETS, ROUNDS = 10, 20  # with a shift
+NULL_FLEETS, NULL_ROUNDS = 5, 20  # of DEVICES windows each
+FLEETS, ROUNDS = 4, 50  # with a shift
 LARGE_DEVICES, LARGE_FEATURES = 10_000, 32
+TIMED = 3
 DISTINCT = 1_000
 """Windows of the large fleet that differ: how long a round takes depends on none of their values."""
 TERMS = Terms(lambda _: ALLOWED)
@@ -91,7 +92,7 @@ def _one_device() -> list[dict[str, Any]]:
             lambda fleet: {fleet.names[0]: 0.5},
             lambda one: _scope(one) == "device" and one.window.device == "d00000",
         )
-        note = f"one of {FEATURES} features by 0.5 deviations on one of {devices} devices, {WINDOW} inputs; share of rounds"
+        note = f"one of {FEATURES} features by 0.5 deviations on one of {devices} devices, {WINDOW} inputs"
         found.append(_row(f"rounds_one_of_{devices}", share, "share", "higher", note))
     return found
 
@@ -112,14 +113,17 @@ def _seconds() -> dict[str, Any]:
     fleet = Fleet(np.random.default_rng(24), LARGE_DEVICES, LARGE_FEATURES)
     counters = fleet.counters(DISTINCT, WINDOW)
     tracks: dict[str, Track] = {}
-    taken = 0.0
-    for sequence in range(1, SPAN + 2):
+    taken = []
+    for sequence in range(1, SPAN + TIMED + 1):
         windows = fleet.sent(sequence, counters[sequence:] + counters[:sequence])
         began = time.process_time()
         tracks = judge_round(tracks, windows, lambda _: fleet.references, {}, TERMS).tracks
-        taken = time.process_time() - began
-    note = f"processor time of one round of {LARGE_DEVICES:,} devices x {LARGE_FEATURES} features, the {SPAN + 1}th"
-    return _row("rounds_seconds", taken, "s", "lower", note)
+        taken.append(time.process_time() - began)
+    note = (
+        f"processor time of a round of {LARGE_DEVICES:,} devices x {LARGE_FEATURES} features, each with {SPAN - 1} "
+        f"windows before it, the least of {TIMED}"
+    )
+    return _row("rounds_seconds", min(taken[SPAN:]), "s", "lower", note)
 
 
 def _judge(

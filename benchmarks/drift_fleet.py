@@ -28,11 +28,9 @@ class Fleet:
         self._rng = rng
         self.names = [f"d{number:05}" for number in range(devices)]
         known = self._values(REFERENCE * features).reshape(features, REFERENCE)
-        self.references = References(
-            DIGEST,
-            tuple(FeatureReference(f"x{column}", values) for column, values in enumerate(known)),
-            FeatureReference("margin", rng.integers(*MARGINS, REFERENCE)),
-        )
+        self._features = tuple(FeatureReference(f"x{column}", values) for column, values in enumerate(known))
+        self._margin = FeatureReference("margin", rng.integers(*MARGINS, REFERENCE))
+        self.references = References(DIGEST, self._features, self._margin)
 
     def windows(
         self, sequence: int, inputs: int, shifts: Mapping[str, float] | None = None
@@ -47,14 +45,12 @@ class Fleet:
     def counters(self, windows: int, inputs: int, moved: NDArray[np.float64] | float = 0.0) -> list[Counters]:
         """Counters of windows of so many inputs each; ``moved`` (windows,) is added to the first feature."""
         counted = []
-        for column, reference in enumerate(self.references.features):
+        for column, reference in enumerate(self._features):
             values = self._values(windows * inputs).reshape(windows, inputs)
             if column == 0:
                 values += np.round(UNIT * np.broadcast_to(moved, windows)).astype(np.int64)[:, np.newaxis]
             counted.append(_counted(reference, values))
-        margin = self.references.margin
-        assert isinstance(margin, FeatureReference)
-        sure = _counted(margin, self._rng.integers(*MARGINS, (windows, inputs)))
+        sure = _counted(self._margin, self._rng.integers(*MARGINS, (windows, inputs)))
         bins = np.stack([one.bins for one in counted], axis=1).tolist()
         moments = np.stack([_moments(one) for one in counted], axis=1).tolist()
         of_margin = zip(sure.bins.tolist(), _moments(sure).tolist(), strict=True)

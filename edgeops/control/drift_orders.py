@@ -8,7 +8,8 @@ from typing import Any
 
 from sqlmodel import col, select
 
-from edgeops.control.drift_answer import stop_capture
+from edgeops.control.capture_ends import stop_capture
+from edgeops.control.drift_records import ACKNOWLEDGED
 from edgeops.control.drift_views import find_alert
 from edgeops.control.rollout_orders import BROKER, actor, desired_writer
 from edgeops.control.workspace import Workspace
@@ -42,7 +43,7 @@ def acknowledge(
             )
         writer = desired_writer(workspace, fact(session, BROKER).get("packet_bytes"), clock)
         stop_capture(session, writer, alert)
-        alert.state, alert.closed_at = "closed", now
+        alert.state, alert.closed_at, alert.decision = "closed", now, ACKNOWLEDGED
         session.add(alert)
         audit.record(session, now, actor(), "acknowledge", f"alert {alert_id}", reason)
         return {"alert": alert.id, "state": alert.state}

@@ -15,7 +15,7 @@ from sqlmodel import Session, col, select
 
 from edgeops.control.drift_records import has_alarmed
 from edgeops.control.drift_references import MOST_LEARNED, stored_references
-from edgeops.control.drift_watch import BURN_IN_WINDOWS, cohorts_of, seen_window
+from edgeops.control.drift_watch import BURN_IN_WINDOWS, cohorts_of, seen_window, slotted
 from edgeops.control.plans import PlanShelf
 from edgeops.control.workspace import Workspace
 from edgeops.core.counters import Counters
@@ -73,8 +73,10 @@ class _Again:
             .execution_options(yield_per=BATCH)
         )
         for _, of_round in groupby(rows, key=lambda row: floor(row.received_at / self._terms.round_s)):
-            windows = [w for row in of_round if (w := seen_window(row, self._plan, self._terms.season))]
-            self._round(windows)
+            rows_of_round = list(of_round)
+            windows = [w for row in rows_of_round if (w := seen_window(row, self._plan))]
+            received = {row.id or 0: row.received_at for row in rows_of_round}
+            self._round(slotted(windows, received, self._terms.season))
         return self._found
 
     def _round(self, windows: list[SeenWindow]) -> None:
@@ -83,7 +85,6 @@ class _Again:
             known = self._tracks.get(window.device)
             if known is not None and window.boot < known.last[0]:
                 self._tracks[window.device] = Track()  # its disk was wiped
-        # learned in the order in which they came, before the round is judged
         against = {window.id: self._against(window) for window in windows}
         names = {window.device: self._tracks.get(window.device, Track()) for window in windows}
         cohorts = cohorts_of(self._session, names)
@@ -99,18 +100,21 @@ class _Again:
             if key not in told:
                 told.add(key)
                 self._found.alarms.append(_plain(finding))
+        for window in done.usable:
+            if against[window.id] is None and window.counters.inferences >= self._terms.terms.min_inputs:
+                self._first.setdefault((window.device, window.slot), []).append(window.counters)
         self._tracks.update(done.tracks)
 
     def _against(self, window: SeenWindow) -> References | None:
+        if not window.counters.observed:
+            return None
         wanted = max(self._terms.learn_windows, BURN_IN_WINDOWS if self._has_changed(window.device) else 0)
         if not wanted:
             return self._stored
         key = window.device, window.slot
         if key not in self._learned:
-            first = self._first.setdefault(key, [])
+            first = self._first.get(key, [])
             if len(first) < min(wanted, MOST_LEARNED):
-                if not window.trial and window.counters.inferences >= self._terms.terms.min_inputs:
-                    first.append(window.counters)
                 return None
             self._learned[key] = learn(self._stored, first)
         return self._learned[key]

@@ -11,6 +11,7 @@ from dataclasses import replace
 from itertools import groupby
 from math import floor
 
+from sqlalchemy.exc import OperationalError
 from sqlmodel import Session, col, select
 
 from edgeops.control.drift_records import (
@@ -31,10 +32,17 @@ from edgeops.control.drift_references import (
 from edgeops.control.plans import PlanShelf
 from edgeops.core.codec import decode
 from edgeops.core.counters import Counters, empty_counters
-from edgeops.core.errors import DataError, NotFoundError, TrustError, WireError
+from edgeops.core.errors import (
+    DataError,
+    NotFoundError,
+    StorageError,
+    TrustError,
+    UnreachableError,
+    WireError,
+)
 from edgeops.core.messages import Report
 from edgeops.core.observe import ObservePlan
-from edgeops.drift.device_track import SeenWindow, Track, taken
+from edgeops.drift.device_track import SeenWindow, Track, faults_of, follows, overlaps, taken
 from edgeops.drift.learned import learn
 from edgeops.drift.rounds import judge_round
 from edgeops.drift.seasons import slot_of
@@ -47,10 +55,12 @@ from edgeops.registry.names import model_of_manifest
 from edgeops.registry.tables import Device, ModelVersion, ReportWindow
 
 CURSOR = "drift watch"
-BURN_IN_WINDOWS = 4
+BURN_IN_WINDOWS = 16
 """So many windows teach a device's own reference after its world changed."""
 REPLAYED_WINDOWS = 12
 BATCH = 20_000
+MOST_KEPT = 20_000
+"""So many learned references stay in memory; the others are made again from what is stored."""
 
 Key = tuple[str, str]  # device, manifest digest
 
@@ -79,7 +89,7 @@ class DriftWatch:
             windows = list(of_round)
             by_version = sorted(windows, key=lambda row: (row.manifest, row.id or 0))
             for manifest, part in groupby(by_version, key=lambda row: row.manifest):
-                told += self._judge(session, manifest, list(part))
+                told += self._judge_safely(session, manifest, list(part))
             cursor = windows[-1].id or cursor
         state_fact(session, CURSOR, {"cursor": cursor})
         return told
@@ -88,6 +98,19 @@ class DriftWatch:
         """What was judged was not committed: all is rebuilt from the registry."""
         self._tracks.clear()
         self._learned.clear()
+
+    def _judge_safely(self, session: Session, manifest: str, rows: Sequence[ReportWindow]) -> list[str]:
+        """No window, whatever a device says in it, may end the control plane: its round is counted and left behind."""
+        try:
+            with session.begin_nested():
+                return list(self._judge(session, manifest, rows))
+        except (StorageError, UnreachableError, OperationalError):
+            raise
+        except Exception as error:  # noqa: BLE001 - counted, told, and the next round is judged
+            self.forget()
+            words = f"{type(error).__name__}: {error}"
+            count(session, "round that could not be judged", detail=words)
+            return [f"a round of {len(rows)} windows could not be judged: {words}"]
 
     def _judge(self, session: Session, manifest: str, rows: Sequence[ReportWindow]) -> Iterator[str]:
         version = model_of_manifest(session, manifest)
@@ -99,8 +122,11 @@ class DriftWatch:
             for row in rows:
                 count(session, "report that cannot be judged", row.device_id, error.message)
             return
-        windows = [window for row in rows if (window := self._window(session, row, plan)) is not None]
         received = {row.id or 0: row.received_at for row in rows}
+        windows = [window for row in rows if (window := seen_window(row, plan)) is not None]
+        for row in {row.id: row for row in rows if row.id not in {w.id for w in windows}}.values():
+            count(session, "report with other bins", row.device_id)
+        windows = slotted(windows, received, self._terms.season)
         for window in windows:
             self._remember(session, (window.device, manifest), window)
         against = {w.id: self._against(session, version, plan, w) for w in windows}
@@ -108,15 +134,19 @@ class DriftWatch:
         done = judge_round(
             tracks, windows, lambda w: against[w.id], cohorts_of(session, tracks), self._terms.terms
         )
+        for window in done.usable:
+            if against[window.id] is None:
+                self._learn(session, version, window)
         self._tracks.update({(device, manifest): track for device, track in done.tracks.items()})
         for device, note in done.notes:
             count(session, note, device)
         yield from record_findings(session, version, done.findings, received)
         note_flags(session, version, done.tracks)
         at = max(received.values())
-        quiet = {d for d, track in tracks.items() if track.drifted and not done.tracks[d].drifted}
+        # by what is, not by what changed: a fault may begin and end within a round
+        quiet = {d for d in tracks if not done.tracks[d].drifted}
         yield from clear_quiet(session, version, DRIFT, quiet, at)
-        mended = {d for d, track in tracks.items() if track.faulty and not done.tracks[d].faulty}
+        mended = {d for d in tracks if not done.tracks[d].faulty}
         yield from clear_quiet(session, version, QUALITY, mended, at)
 
     def _remember(self, session: Session, key: Key, window: SeenWindow) -> None:
@@ -124,7 +154,8 @@ class DriftWatch:
         if key not in self._tracks:
             self._tracks[key] = self._replayed(session, key, window.id)
         elif window.boot < self._tracks[key].last[0] and _boot_of(session, key[0]) == window.boot:
-            self._tracks[key] = Track()
+            old = self._tracks[key]
+            self._tracks[key] = Track(drifted=old.drifted, faulty=old.faulty, flags=old.flags)
 
     def _replayed(self, session: Session, key: Key, before: int) -> Track:
         query = (
@@ -140,9 +171,15 @@ class DriftWatch:
         track = Track()
         plan = self._shelf.plan(key[1])
         for row in reversed(session.exec(query).all()):
-            window = self._window(None, row, plan)
-            if window is not None and (window.boot, window.sequence) > track.last:
-                track = taken(track, window)
+            window = seen_window(row, plan)
+            if window is None or not follows(track, window):
+                continue
+            if overlaps(track, window):
+                track = replace(track, last=window.position, end_ms=window.end_ms)
+                continue
+            track = taken(track, window)
+            if faults_of(track, window):
+                track = replace(track, history=())  # as it was judged
         drifted, faulty, flags = recorded(session, *key)
         return replace(track, drifted=drifted, faulty=faulty, flags=flags)
 
@@ -154,21 +191,30 @@ class DriftWatch:
         A retrain answers a changed world: a device that drifted under the parent version will look drifted against the
         training data for ever, so that its reference is what it reports first under the new version.
         """
+        if not window.counters.observed:
+            return None
         stored = self._stored_of(session, version, plan, window)
         changed = version.parent_id is not None and has_alarmed(session, window.device, version.parent_id)
         wanted = max(self._terms.learn_windows, BURN_IN_WINDOWS if changed else 0)
         if stored is None or not wanted:
             return stored
-        slot = window.slot
-        key = (window.device, version.manifest_sha256 or ""), slot
+        key = (window.device, version.manifest_sha256 or ""), window.slot
         if key not in self._learned:
-            known = learned_windows(session, window.device, version, slot)
+            known = learned_windows(session, window.device, version, window.slot)
             if len(known) < min(wanted, MOST_LEARNED):
-                if not window.trial and window.counters.inferences >= self._terms.terms.min_inputs:
-                    learn_window(session, window.device, version, slot, (*known, window.counters))
                 return None
             self._learned[key] = learn(stored, known)
+            while len(self._learned) > MOST_KEPT:
+                del self._learned[next(iter(self._learned))]
         return self._learned[key]
+
+    def _learn(self, session: Session, version: ModelVersion, window: SeenWindow) -> None:
+        """Keep a window that nothing was wrong with as part of its device's own reference."""
+        if self._stored.get(version.manifest_sha256 or "") is None:
+            return
+        if window.counters.inferences >= self._terms.terms.min_inputs:
+            known = learned_windows(session, window.device, version, window.slot)
+            learn_window(session, window.device, version, window.slot, (*known, window.counters))
 
     def _stored_of(
         self, session: Session, version: ModelVersion, plan: ObservePlan, window: SeenWindow
@@ -192,14 +238,8 @@ class DriftWatch:
                 count(session, "window that its reference is too short for", window.device, short)
         return stored
 
-    def _window(self, session: Session | None, row: ReportWindow, plan: ObservePlan) -> SeenWindow | None:
-        window = seen_window(row, plan, self._terms.season)
-        if window is None and session is not None:
-            count(session, "report with other bins", row.device_id)
-        return window
 
-
-def seen_window(row: ReportWindow, plan: ObservePlan, season: str) -> SeenWindow | None:
+def seen_window(row: ReportWindow, plan: ObservePlan) -> SeenWindow | None:
     """A stored window; None where it was counted in other bins than the plan's: a device may say anything."""
     try:
         report = decode(Report, row.counters)
@@ -215,8 +255,24 @@ def seen_window(row: ReportWindow, plan: ObservePlan, season: str) -> SeenWindow
         report.duration_ms,
         report.trial,
         report.counters,
-        slot_of(season, row.received_at),
     )
+
+
+def slotted(windows: Sequence[SeenWindow], received: Mapping[int, float], season: str) -> list[SeenWindow]:
+    """The windows of a round in the slots of the season in which they were counted.
+
+    Windows that come late came before the latest of their boot by as much as their uptime says.
+    """
+    if not season:
+        return list(windows)
+    newest: dict[tuple[str, int], int] = {}
+    for window in windows:
+        key = window.device, window.boot
+        newest[key] = max(newest.get(key, 0), window.end_ms)
+    return [
+        replace(w, slot=slot_of(season, received[w.id] - (newest[w.device, w.boot] - w.end_ms) / 1000))
+        for w in windows
+    ]
 
 
 def _check_bins(plan: ObservePlan, counters: Counters) -> None:

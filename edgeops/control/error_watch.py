@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from sqlmodel import Session, col, select
+from sqlmodel import Session, col, func, select
 
-from edgeops.control.drift_records import DRIFT, alarmed_devices, record_device
+from edgeops.control.drift_records import DRIFT, alarmed_devices, clear_quiet, record_device
 from edgeops.control.drift_references import labelled_reference
 from edgeops.core.errors import NotFoundError
 from edgeops.drift.concept import RUN_LENGTH, ErrorStream, base_rate_of, erring
@@ -19,10 +19,12 @@ from edgeops.drift.rounds import FLEET, Shift
 from edgeops.registry.blobs import BlobStore
 from edgeops.registry.counts import count, fact, state_fact
 from edgeops.registry.names import model_of_manifest
-from edgeops.registry.tables import LabelTruth, ModelVersion, Retrain
+from edgeops.registry.tables import Alert, AlertDevice, LabelTruth, ModelVersion, ReportWindow, Retrain
 
 CURSOR = "error watch"
 BATCH = 5_000
+QUIET_LABELS = 500
+"""After so many labels without another alarm, devices of which labels alone said that they drift do so no more."""
 LOOKED_BACK = 500
 """Whose errors raised an alarm: devices with one among so many latest labels."""
 _CAPTURED = "beats_old_on_captured"
@@ -60,18 +62,29 @@ class ErrorWatch:
         if stream is None:
             return
         explained = alarmed_devices(session, version)
+        drifted = _drifted_windows(session, version, labels)
+        since = int(fact(session, name).get("since", 0))
         for label in labels:
-            if label.device_id in explained:
+            if label.device_id in explained or (label.device_id, label.boot, label.sequence) in drifted:
                 continue
+            since += 1
             stream = stream.take(label.predicted != label.truth)
             if stream.evidence >= self._run_length:
                 yield from _raise(session, version, label, stream, explained, now)
                 explained = alarmed_devices(session, version)
-                stream = ErrorStream(stream.base_rate)
+                stream, since = ErrorStream(stream.base_rate), 0
+        if since >= QUIET_LABELS:
+            erring_now = {label.device_id for label in labels}
+            yield from clear_quiet(session, version, DRIFT, erring_now, now, errors=True)
         state_fact(
             session,
             name,
-            {"base": stream.base_rate, "statistics": list(stream.statistics), "recent": stream.recent},
+            {
+                "base": stream.base_rate,
+                "statistics": list(stream.statistics),
+                "recent": stream.recent,
+                "since": since,
+            },
         )
 
     def _new_stream(self, session: Session, version: ModelVersion) -> ErrorStream | None:
@@ -94,6 +107,33 @@ def _stream(stored: dict[str, object]) -> ErrorStream | None:
     assert isinstance(base, float) and isinstance(statistics, list)
     assert recent is None or isinstance(recent, float)
     return ErrorStream(base, tuple(statistics), recent)
+
+
+def _drifted_windows(
+    session: Session, version: ModelVersion, labels: Sequence[LabelTruth]
+) -> set[tuple[str, int, int]]:
+    """(device, boot, sequence) of the windows that these labels are about and that came while their device drifted, or
+    was at fault: a label may come weeks later.
+    """
+    names = {label.device_id for label in labels}
+    query = select(AlertDevice).join(Alert, col(Alert.id) == col(AlertDevice.alert_id))
+    query = query.where(Alert.model_version_id == version.id, col(AlertDevice.device_id).in_(names))
+    found: set[tuple[str, int, int]] = set()
+    for row in session.exec(query):
+        if all(shift.get("kind") == "concept" for shift in row.shifts):
+            continue
+        of_device = [label.sequence for label in labels if label.device_id == row.device_id]
+        windows = select(ReportWindow.boot, ReportWindow.sequence).where(
+            ReportWindow.device_id == row.device_id,
+            ReportWindow.manifest == version.manifest_sha256,
+            ReportWindow.sequence >= min(of_device),
+            ReportWindow.sequence <= max(of_device),
+            ReportWindow.received_at >= row.raised_at,
+        )
+        if row.cleared_at is not None:
+            windows = windows.where(ReportWindow.received_at <= row.cleared_at)
+        found |= {(row.device_id, boot, sequence) for boot, sequence in session.exec(windows)}
+    return found
 
 
 def _captured_error(session: Session, version: ModelVersion) -> float:
@@ -135,6 +175,14 @@ def _raise(
     )
     for name in sorted(erring(counts, stream.base_rate)):
         one = by_device[name][0]
-        line = record_device(session, version, DRIFT, name, (one.boot, one.sequence), [shift], now)
+        line = record_device(session, version, DRIFT, name, _window_of(session, one), [shift], now)
         if line is not None:
             yield line
+
+
+def _window_of(session: Session, label: LabelTruth) -> tuple[int, int, int]:
+    """(boot, sequence, number) of the device's latest window: what came before the alarm is not waited for again."""
+    query = select(func.max(ReportWindow.id)).where(
+        ReportWindow.device_id == label.device_id, ReportWindow.model == label.model
+    )
+    return label.boot, label.sequence, session.exec(query).one() or 0

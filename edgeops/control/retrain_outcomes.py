@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from sqlmodel import Session, col, select
 
-from edgeops.control.drift_answer import stop_capture
+from edgeops.control.capture_ends import stop_capture
 from edgeops.control.retrain_ledger import ledger_of
 from edgeops.control.retrain_policies import PolicyShelf
 from edgeops.control.rollout_orders import plan_of

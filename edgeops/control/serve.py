@@ -37,6 +37,7 @@ from edgeops.fleet.active_rollouts import active
 from edgeops.fleet.clock_jumps import JumpWatch, shift_times
 from edgeops.fleet.ingest import Taken, take_batch
 from edgeops.fleet.labels import forget_held
+from edgeops.fleet.manifests import Manifests
 from edgeops.fleet.publisher import Publisher
 from edgeops.fleet.rollouts import advance, subject
 from edgeops.fleet.standing import Standing
@@ -83,6 +84,7 @@ class ControlPlane:
         self._packet_bytes = packet_bytes
         self._writer = desired_writer(workspace, packet_bytes, clock)
         self._shelf = PlanShelf(workspace.blobs)
+        self._manifests = Manifests(workspace.blobs)
         self._publisher = Publisher(
             settings.fleet, transport, workspace.blobs, packet_bytes, settings.rollout.chunk_grace_s
         )
@@ -200,7 +202,7 @@ class ControlPlane:
         fleet, taken = settings.fleet, Taken()
         try:
             with self._workspace.registry.session() as session:
-                taken = take_batch(session, fleet, batch, now, settings.registry.labels_days)
+                taken = take_batch(session, fleet, batch, now, settings.registry.labels_days, self._manifests)
         except (StorageError, UnreachableError) as error:
             self._trouble("take", f"{error.message}; messages wait")
             return False

@@ -84,7 +84,7 @@ class DriftSettings:
     def terms(self) -> WatchTerms:
         """What the drift watch needs of them."""
         rate = parse_false_alarms(self.false_alarms)
-        terms = Terms(rate.of_window, self.min_size, self.min_inputs)
+        terms = Terms(rate.of_window, self.min_size, self.min_inputs, self.round_s)
         return WatchTerms(terms, self.round_s, self.learn_windows, self.season, self.run_length)
 
 

@@ -21,6 +21,11 @@ OTHER_RATE = 2.0
 RATES = 8
 MIN_RATES = 5
 SUSTAINED = 2
+BY_CHANCE = 1e-6
+"""So seldom at the most may inputs that come by chance come as fast or as slowly."""
+
+Pace = tuple[int, int]
+"""Inferences of a window, and how long it lasted in milliseconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +48,27 @@ def faults(window: Counters) -> tuple[Fault, ...]:
     return tuple(found)
 
 
-def other_rate(before: Sequence[float], latest: Sequence[float]) -> float | None:
-    """By what factor all the latest rates (inputs a second) differ from the median before; None where they do not.
+def other_rate(before: Sequence[Pace], latest: Sequence[Pace]) -> float | None:
+    """By what factor the rates of all the latest windows differ from the one before; None where they do not.
 
-    Both lists are of whole windows; too few say nothing.
+    As many inputs must be expected in each as ``MIN_INPUTS``, and a Poisson count must hardly ever lie so far off, or
+    a device that has few would always be at fault. Too few windows say nothing.
     """
-    if len(before) < MIN_RATES or len(latest) < SUSTAINED or median(before) <= 0:
+    from scipy.special import pdtr, pdtrc
+
+    lasted = sum(duration for _, duration in before)
+    if len(before) < MIN_RATES or len(latest) < SUSTAINED or lasted <= 0:
         return None
-    ratios = [rate / median(before) for rate in latest]
+    rate = median(count / duration for count, duration in before)
+    ratios = []
+    for count, duration in latest:
+        expected = rate * duration
+        if expected < MIN_INPUTS:
+            return None
+        ratios.append(count / expected)
+        chance = float(pdtrc(count - 1, expected) if count > expected else pdtr(count, expected))
+        if chance > BY_CHANCE:
+            return None
     if min(ratios) >= OTHER_RATE or max(ratios) <= 1 / OTHER_RATE:
         return median(ratios)
     return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from edgeops.core.counters import Counters
-from edgeops.drift.device_quality import RATES, SUSTAINED, Fault, faults, other_rate
+from edgeops.drift.device_quality import RATES, SUSTAINED, Fault, Pace, faults, other_rate
 from edgeops.drift.matrix import Layout, Row, row_of
 
 SPAN = 4
@@ -55,7 +55,7 @@ class Track:
     slot: int = 0
     layout: Layout | None = None
     history: tuple[Row, ...] = ()
-    rates: tuple[float, ...] = ()
+    paces: tuple[Pace, ...] = ()
     flags: tuple[bool, ...] = ()
     drifted: bool = False
     faulty: bool = False
@@ -83,9 +83,9 @@ def taken(track: Track, window: SeenWindow) -> Track:
     """With one more window."""
     layout = Layout.of(window.counters)
     history = track.history if (track.slot, track.layout) == (window.slot, layout) else ()
-    rates = track.rates
+    paces = track.paces
     if window.duration_ms > 0 and window.counters.inferences:
-        rates = (*rates, window.counters.inferences / window.duration_ms * 1000)[-RATES - SUSTAINED :]
+        paces = (*paces, (window.counters.inferences, window.duration_ms))[-RATES - SUSTAINED :]
     return replace(
         track,
         last=window.position,
@@ -93,7 +93,7 @@ def taken(track: Track, window: SeenWindow) -> Track:
         slot=window.slot,
         layout=layout,
         history=(*history, row_of(window.counters))[-SPAN:],
-        rates=rates,
+        paces=paces,
     )
 
 
@@ -113,7 +113,7 @@ def flagged_with_others(track: Track) -> Track:
 def faults_of(track: Track, window: SeenWindow) -> tuple[Fault, ...]:
     """What is wrong with the device's inputs, with this window taken already."""
     found = faults(window.counters)
-    ratio = other_rate(track.rates[:-SUSTAINED], track.rates[-SUSTAINED:])
+    ratio = other_rate(track.paces[:-SUSTAINED], track.paces[-SUSTAINED:])
     if ratio is not None:
         found = (*found, Fault("rate", ratio, window.counters.inferences))
     return found

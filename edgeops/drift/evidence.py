@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeops.core.observe import BINS
+from edgeops.core.observe import BINS, FeaturePlan
 from edgeops.drift.reference import INNER, Calibration, Cells, Mean
 from edgeops.drift.tails import two_sided
 
@@ -41,16 +41,22 @@ class Counted:
         return Counted(self.bins + other.bins, self.sums + other.sums, self.squares + other.squares)
 
 
-class Rows(Protocol):
+class Known(Protocol):
     """A reference as far as evidence needs it."""
+
+    @property
+    def plan(self) -> FeaturePlan:
+        """Its bins and counts."""
 
     @property
     def rows(self) -> int:
         """How many values it rests on."""
 
 
-def p_values(reference: Rows, counted: Counted, calibration: Calibration) -> NDArray[np.float64]:
+def p_values(reference: Known, counted: Counted, calibration: Calibration) -> NDArray[np.float64]:
     """(W, 3) p-values of ``TESTS``; 1 where a window has no values or the test is not made."""
+    if calibration.level.variance == 0:
+        return _of_constant(reference, counted)
     n = counted.n.astype(np.float64)
     with np.errstate(divide="ignore", invalid="ignore"):
         level = counted.sums / n
@@ -72,10 +78,21 @@ def weighed(p: NDArray[np.float64]) -> NDArray[np.float64]:
     return smallest
 
 
+def _of_constant(reference: Known, counted: Counted) -> NDArray[np.float64]:
+    """A reference that knew one value only: m values without another say that one in some m may differ.
+
+    The number k of n that do is beta-binomial with the weights 1/2 and m + 1/2 (Jeffreys); the p-value is P(K >= k).
+    """
+    from scipy.stats import betabinom
+
+    bin_of_all = int(np.argmax(reference.plan.reference))
+    n = counted.n
+    differ = n - counted.bins[:, bin_of_all]
+    p = np.where(differ > 0, betabinom.sf(differ - 1, np.maximum(n, 1), 0.5, reference.rows + 0.5), 1.0)
+    return np.stack([p, np.ones_like(p), np.ones_like(p)], axis=1)
+
+
 def _of_mean(of: Mean, seen: NDArray[np.float64], n: NDArray[np.float64], rows: int) -> NDArray[np.float64]:
-    if of.variance == 0:  # a constant: whatever differs is certain
-        same = ~np.isfinite(seen) | (seen == of.mean)
-        return np.where(same, 1.0, 0.0)
     error = np.sqrt(of.variance * (of.window.factor / n + of.whole / rows))
     return two_sided((seen - of.mean) / error, of.window.df, of.below, of.above)
 

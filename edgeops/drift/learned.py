@@ -7,7 +7,7 @@ the training reference says as if that were ``PRIOR`` windows more. Pure.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,12 +17,25 @@ from edgeops.core.observe import BINS, FeaturePlan
 from edgeops.drift.dispersion import Inflation
 from edgeops.drift.evidence import Counted
 from edgeops.drift.matrix import Matrix
-from edgeops.drift.reference import INNER, Calibration, Cells, Mean, grouped, orthonormal
+from edgeops.drift.reference import (
+    INNER,
+    MATTERS,
+    PER_CELL_DEPENDENT,
+    Calibration,
+    Cells,
+    Mean,
+    grouped,
+    orthonormal,
+    skewed,
+    skewed_squares,
+)
 from edgeops.drift.signals import BinnedReference, References
 
 PRIOR = 10
 MOST_TOGETHER = 500
 _LEAST_VARIANCE = 1e-9
+_DOUBT = 0.05
+LEAST_CELLS = 3
 
 
 @dataclass(frozen=True)
@@ -32,6 +45,7 @@ class LearnedFeature:
     before: BinnedReference
     counted: Counted
     plan: FeaturePlan
+    calibrations: dict[int, Calibration] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def rows(self) -> int:
@@ -45,6 +59,11 @@ class LearnedFeature:
 
     def calibration(self, n: int) -> Calibration:
         """For windows of ``n`` values; raises ``DataError`` where the reference before is too short to tell."""
+        if n not in self.calibrations:
+            self.calibrations[n] = self._calibrate(n)
+        return self.calibrations[n]
+
+    def _calibrate(self, n: int) -> Calibration:
         usual = self.before.calibration(n)
         lengths = np.maximum(1, self.counted.n).astype(np.float64)
         means = self.counted.sums / lengths
@@ -55,6 +74,12 @@ class LearnedFeature:
         ratio = variance / max(usual.level.variance, _LEAST_VARIANCE)
         level = _learned(usual.level, means, lengths, centre, variance)
         spread = _learned(usual.spread, squares, lengths, variance, usual.spread.variance * ratio * ratio)
+        widest = max(level.window.factor, spread.window.factor)
+        if widest >= MATTERS:
+            # neighbours depend on each other: tails are theirs, and cells need more values each
+            level, spread = skewed(level), skewed_squares(level, spread, n)
+            if n / widest < LEAST_CELLS * PER_CELL_DEPENDENT:
+                return Calibration(level, spread, None)
         return Calibration(level, spread, self._cells(usual.cells, lengths))
 
     def _cells(self, usual: Cells | None, lengths: NDArray[np.float64]) -> Cells | None:
@@ -159,10 +184,14 @@ def _shrunk(
     usual: Inflation, means: NDArray[np.float64], lengths: NDArray[np.float64], centre: float, variance: float
 ) -> Inflation:
     """How much window means vary beside independent ones, with the usual inflation as ``PRIOR`` windows more."""
+    from scipy.special import chdtrc
+
     free = len(means) - 1
     if variance <= _LEAST_VARIANCE or free < 1:
         return Inflation(usual.factor, PRIOR)
     measured = float((lengths * (means - centre) ** 2).sum() / free / variance)
+    if chdtrc(free, free * measured / max(usual.factor, _LEAST_VARIANCE)) < _DOUBT:
+        return Inflation(measured * (1 + 2 / free), free)  # what was taken for granted does not hold here
     return Inflation((PRIOR * usual.factor + free * measured) / (PRIOR + free), PRIOR + free)
 
 

@@ -111,7 +111,7 @@ class FeatureReference:
         level = _mean_of(self._steps, self._level, n)
         spread = _never_below_zero(_mean_of(self._squares, self._spread, n), n)
         if not (level.window.independent and spread.window.independent):
-            level, spread = _skewed(level), _skewed_squares(level, spread, n)
+            level, spread = skewed(level), skewed_squares(level, spread, n)
         return Calibration(level, spread, self._cells(n, level, spread))
 
     def _cells(self, n: int, level: Mean, spread: Mean) -> Cells | None:
@@ -163,13 +163,13 @@ def _mean_of(series: NDArray[np.float64], dispersion: Dispersion, n: int) -> Mea
     return Mean(float(series.mean()), variance, skewness, skewness, inflation, whole)
 
 
-def _skewed(level: Mean) -> Mean:
+def skewed(level: Mean) -> Mean:
     """Third moments add up over neighbours faster than second ones do; nothing is gained from a thinner tail."""
     steep = 1.5 * level.above
     return replace(level, below=min(0.0, steep), above=max(0.0, steep))
 
 
-def _skewed_squares(level: Mean, spread: Mean, n: int) -> Mean:
+def skewed_squares(level: Mean, spread: Mean, n: int) -> Mean:
     """The upper tail of a mean of squares follows its largest eigenvalue, which is the level's inflation (the spectral
     density at 0), while its variance follows the squares' own.
     """

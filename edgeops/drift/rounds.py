@@ -8,6 +8,7 @@ in the windows together: of the fleet, and of every cohort that an attribute mak
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -68,18 +69,24 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """``allowed`` is the probability of a false alarm that a window of so many seconds may have."""
+    """``allowed`` is the probability of a false alarm that a window of so many seconds may have; a pool is looked at
+    once in ``round_s``.
+    """
 
     allowed: Callable[[float], float]
     size: float = DEFAULT_SIZE
     min_inputs: int = 40
+    round_s: float = math.inf
 
 
 @dataclass
 class Round:
-    """What a round came to; ``notes`` has (device, what was wrong with what it sent)."""
+    """What a round came to; ``notes`` has (device, what was wrong with what it sent), ``usable`` the windows that can
+    be judged or learned from.
+    """
 
     tracks: dict[str, Track]
+    usable: list[SeenWindow] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     notes: list[tuple[str, str]] = field(default_factory=list)
 
@@ -113,14 +120,22 @@ def judge_round(
             continue
         if overlaps(track, window):
             done.notes.append((window.device, "windows that overlap"))
-            done.tracks[window.device] = replace(track, last=window.position)
+            # its end is believed again from here on: one lie must not blind for the whole boot
+            done.tracks[window.device] = replace(track, last=window.position, end_ms=window.end_ms)
             continue
         track = taken(track, window)
         done.tracks[window.device] = _look_for_faults(done, track, window)
         if done.tracks[window.device].faulty:
             continue  # what a broken sensor shows is judged by nothing, and merged with nothing
+        if window.trial or not window.counters.observed:
+            continue
+        done.usable.append(window)
         against = references(window)
-        if against is not None and not window.trial and window.counters.inferences >= terms.min_inputs:
+        if against is None:
+            continue
+        if sum(int(row[0]) for row in track.history) < terms.min_inputs:
+            done.notes.append((window.device, "windows too small to be judged, even four together"))
+        else:
             judged.append(_Judged(window, against, Layout.of(window.counters), track.history))
     _judge_windows(done, judged, terms)
     _judge_pools(done, judged, cohorts, terms)
@@ -188,7 +203,9 @@ class _Looked:
         self._together = Looks(p, size, moved)
         self._n = [(int(one.history[-1][1]), sum(int(row[1]) for row in one.history)) for one in group]
         # what is too small to matter is no evidence
-        self._of_alone = np.where(self._matters(self._alone), self._alone.p / ALONE, 1.0)
+        small = np.array([one.window.counters.inferences < terms.min_inputs for one in group])
+        matters = self._matters(self._alone) & ~small[:, np.newaxis]
+        self._of_alone = np.where(matters, self._alone.p / ALONE, 1.0)
         self._of_together = np.where(self._matters(self._together), self._together.p / TOGETHER, 1.0)
         self.p: NDArray[np.float64] = np.minimum(1.0, np.minimum(self._of_alone, self._of_together))
         allowed = np.array([terms.allowed(window.duration_ms / 1000) for window in self.windows])
@@ -220,7 +237,8 @@ def _judge_pools(
     pool = _comparable(latest)
     if len(pool) < MIN_DEVICES:
         return
-    seconds = float(np.median([one.window.duration_ms for one in pool.values()])) / 1000
+    lasted = float(np.median([one.window.duration_ms for one in pool.values()])) / 1000
+    seconds = min(lasted, terms.round_s)
     smaller = {
         name: inside
         for name, devices in sorted(cohorts.items())[:MOST_COHORTS]

@@ -144,7 +144,7 @@ def look_at(references: References, windows: Matrix) -> Looks:
 
 def too_short(references: References, n: int) -> str | None:
     """Why windows of ``n`` observed inputs cannot be judged, with the number of rows that are needed; or None."""
-    for reference in references.features:
+    for reference in references.features if n else ():
         try:
             reference.calibration(usual_length(n))
         except DataError as error:

@@ -12,6 +12,7 @@ from edgeops.core.errors import DoesNotFit, EdgeOpsError, NotFoundError, TrustEr
 from edgeops.core.messages import Desired, DesiredModel, ReportPolicy, Transfer
 from edgeops.core.signing import sign, unverified_payload
 from edgeops.fleet.capturing import capture_from_plain
+from edgeops.fleet.samples import kept_samples
 from edgeops.fleet.transfers import Ways, as_plain, from_plain
 from edgeops.registry.blobs import BlobStore
 from edgeops.registry.tables import DesiredState, DeviceModel
@@ -75,6 +76,11 @@ class DesiredWriter:
             given["transfers"] = [as_plain(transfer) for transfer in given["transfers"]]
         elif "manifest" in given and given["manifest"] != before.get("manifest"):
             given["transfers"] = self._transfers(session, device_id, model, given["manifest"])
+        ordered = given.get("capture")
+        if ordered and ordered != before.get("capture"):
+            # each order is another permission; ``edgeops.fleet.samples`` holds the device to it
+            kept = kept_samples(session, device_id, model)
+            given["captures_to"] = kept + capture_from_plain(ordered).budget
         wanted = {**before, **given}
         if not wanted.get("transfers"):
             wanted.pop("transfers", None)

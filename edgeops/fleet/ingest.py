@@ -14,11 +14,9 @@ from edgeops.core.codec import decode
 from edgeops.core.errors import WireError
 from edgeops.core.messages import (
     MAX_MODELS,
-    Captured,
     Event,
     Labels,
     ModelState,
-    PredictionId,
     Presence,
     Receipt,
     Report,
@@ -28,10 +26,11 @@ from edgeops.core.messages import (
 from edgeops.core.topics import DeviceTopic, Kind, parse
 from edgeops.core.transport import Received
 from edgeops.fleet.labels import LABELS_DAYS, take_held, take_labels
+from edgeops.fleet.manifests import Manifests
+from edgeops.fleet.samples import take_sample
 from edgeops.registry.counts import count
 from edgeops.registry.names import model_of_manifest
 from edgeops.registry.tables import (
-    CapturedSample,
     Device,
     DeviceEvent,
     DeviceModel,
@@ -59,11 +58,17 @@ class Taken:
 
 
 def take_batch(
-    session: Session, fleet: str, batch: list[Received], now: float, labels_days: int = LABELS_DAYS
+    session: Session,
+    fleet: str,
+    batch: list[Received],
+    now: float,
+    labels_days: int = LABELS_DAYS,
+    manifests: Manifests | None = None,
 ) -> Taken:
     """Write a batch of messages to the session; the caller commits, then sends the receipts.
 
-    A truth is taken for so many days after the window of its prediction came; 0 is for ever.
+    A truth is taken for so many days after the window of its prediction came; 0 is for ever. Truths and captured
+    inputs are judged by the version's manifest; without ``manifests`` by what the device itself says of it.
     """
     taken = Taken()
     for message in batch:
@@ -80,7 +85,7 @@ def take_batch(
             continue
         try:
             with session.begin_nested():
-                _take(session, device, topic.kind, message.payload, now, taken, labels_days)
+                _take(session, device, topic.kind, message.payload, now, taken, labels_days, manifests)
         except WireError as error:
             count(session, f"undecodable {topic.kind.value}", device.id, error.message)
         # What the broker retained says nothing about when it was said.
@@ -90,7 +95,14 @@ def take_batch(
 
 
 def _take(
-    session: Session, device: Device, kind: Kind, payload: bytes, now: float, taken: Taken, labels_days: int
+    session: Session,
+    device: Device,
+    kind: Kind,
+    payload: bytes,
+    now: float,
+    taken: Taken,
+    labels_days: int,
+    manifests: Manifests | None,
 ) -> None:
     match kind:
         case Kind.PRESENCE:
@@ -100,11 +112,11 @@ def _take(
         case Kind.EVENT:
             _event(session, device, decode(Event, payload), now)
         case Kind.REPORT:
-            _report(session, device, decode(Report, payload), payload, now, taken)
+            _report(session, device, decode(Report, payload), payload, now, taken, manifests)
         case Kind.LABEL:
-            take_labels(session, device.id, decode(Labels, payload), now, labels_days)
+            take_labels(session, device.id, decode(Labels, payload), now, labels_days, manifests)
         case Kind.SAMPLE:
-            _sample(session, device, decode(Sample, payload), now)
+            take_sample(session, device.id, decode(Sample, payload), now, manifests)
         case _:
             count(session, "unknown topic", device.id, kind.value)
 
@@ -203,7 +215,13 @@ def _event(session: Session, device: Device, event: Event, now: float) -> None:
 
 
 def _report(
-    session: Session, device: Device, report: Report, payload: bytes, now: float, taken: Taken
+    session: Session,
+    device: Device,
+    report: Report,
+    payload: bytes,
+    now: float,
+    taken: Taken,
+    manifests: Manifests | None,
 ) -> None:
     same = select(ReportWindow.id).where(
         ReportWindow.device_id == device.id,
@@ -234,7 +252,7 @@ def _report(
         )
         session.add(window)
         session.flush()
-        take_held(session, window)
+        take_held(session, window, manifests)
         taken.windows.append((device.id, report))
     committed = _commit_sequence(session, device.id, report)
     taken.receipts.setdefault((device.id, report.boot), {})[report.model] = committed
@@ -267,31 +285,3 @@ def _commit_sequence(session: Session, device_id: str, report: Report) -> int:
     session.add(row)
     session.flush()
     return highest
-
-
-def _sample(session: Session, device: Device, sample: Sample, now: float) -> None:
-    name, manifest = sample.prediction.hex(), sample.manifest.hex()
-    version = model_of_manifest(session, manifest)
-    if session.get(CapturedSample, (name, device.id)) is not None:
-        count(session, "duplicate sample", device.id)
-    elif version is None or version.model != sample.model:
-        count(session, "sample of an unknown model", device.id, manifest)
-    elif not sample.manifest.startswith(PredictionId.unpack(sample.prediction).model):
-        count(session, "sample of a prediction of another model", device.id, name)
-    else:
-        session.add(
-            CapturedSample(
-                prediction=name,
-                device_id=device.id,
-                model=sample.model,
-                manifest=manifest,
-                tensor=sample.values,
-                reason=_reason(sample.reason),
-                received_at=now,
-            )
-        )
-
-
-def _reason(number: int) -> str:
-    """Why an input was captured; a reason that this version does not know is never taken for a fair draw."""
-    return Captured(number).label if number in list(Captured) else "other"

@@ -17,6 +17,7 @@ from edgeops.core.codec import decode
 from edgeops.core.counters import Counters
 from edgeops.core.errors import WireError
 from edgeops.core.messages import Labels, PredictionId, Report
+from edgeops.fleet.manifests import Manifests
 from edgeops.registry.counts import count
 from edgeops.registry.names import model_of_manifest
 from edgeops.registry.tables import HeldLabel, LabelTruth, ReceiptState, ReportWindow
@@ -56,14 +57,14 @@ Place = tuple[bytes, int, int]
 """The window of a prediction: the manifest's first bytes, boot and sequence."""
 
 
-def refusal(said: Said, counters: Counters, taken: Mapping[int, int]) -> str | None:
+def refusal(said: Said, counters: Counters, labels: int, taken: Mapping[int, int]) -> str | None:
     """Why a truth cannot be of this window, None where it can.
 
-    ``taken`` says for how many inferences of each class a truth is known already.
+    ``labels``: how many the model knows. ``taken`` says for how many inferences of each class a truth is known already.
     """
     if said.id.index >= counters.inferences:
         return NO_INFERENCE
-    if said.truth >= len(counters.classes):
+    if said.truth >= labels:
         return NO_CLASS
     if said.id.predicted >= len(counters.classes):
         return OTHER_CLASS
@@ -73,9 +74,17 @@ def refusal(said: Said, counters: Counters, taken: Mapping[int, int]) -> str | N
 
 
 def take_labels(
-    session: Session, device_id: str, labels: Labels, now: float, labels_days: int = LABELS_DAYS
+    session: Session,
+    device_id: str,
+    labels: Labels,
+    now: float,
+    labels_days: int = LABELS_DAYS,
+    manifests: Manifests | None = None,
 ) -> None:
-    """Take, hold or refuse each truth of a batch; raises ``WireError`` for what is no prediction's id."""
+    """Take, hold or refuse each truth of a batch; raises ``WireError`` for what is no prediction's id.
+
+    Without ``manifests`` a device is believed how many labels its model has.
+    """
     places: dict[Place, dict[str, Said]] = {}
     for truth in labels.truths:
         id = PredictionId.unpack(truth.prediction)
@@ -83,10 +92,11 @@ def take_labels(
         if places.setdefault(_place(id), {}).setdefault(said.name, said) is not said:
             count(session, DUPLICATE, device_id)
     for place, here in places.items():
-        _take_of_window(session, device_id, labels.model, place, list(here.values()), now, labels_days)
+        said_here = list(here.values())
+        _take_of_window(session, device_id, labels.model, place, said_here, now, labels_days, manifests)
 
 
-def take_held(session: Session, window: ReportWindow) -> None:
+def take_held(session: Session, window: ReportWindow, manifests: Manifests | None = None) -> None:
     """A report came: judge the truths that waited for it. It must be flushed already."""
     held = session.exec(
         select(HeldLabel).where(
@@ -101,7 +111,7 @@ def take_held(session: Session, window: ReportWindow) -> None:
     waited = [_said(row) for row in held]
     for row in held:
         session.delete(row)
-    _judge(session, window, waited)
+    _judge(session, window, waited, manifests)
 
 
 def forget_held(session: Session, now: float, labels_days: int = LABELS_DAYS) -> int:
@@ -116,7 +126,14 @@ def forget_held(session: Session, now: float, labels_days: int = LABELS_DAYS) ->
 
 
 def _take_of_window(
-    session: Session, device_id: str, model: str, place: Place, here: list[Said], now: float, labels_days: int
+    session: Session,
+    device_id: str,
+    model: str,
+    place: Place,
+    here: list[Said],
+    now: float,
+    labels_days: int,
+    manifests: Manifests | None,
 ) -> None:
     prefix, boot, sequence = place
 
@@ -145,7 +162,7 @@ def _take_of_window(
         return refuse(NO_WINDOW)
     if labels_days and now - window.received_at > labels_days * DAY_S:
         return refuse(TOO_LATE)
-    _judge(session, window, here)
+    _judge(session, window, here, manifests)
 
 
 def _hold(session: Session, device_id: str, model: str, here: list[Said]) -> None:
@@ -179,32 +196,41 @@ def _hold(session: Session, device_id: str, model: str, here: list[Said]) -> Non
     session.flush()
 
 
-def _judge(session: Session, window: ReportWindow, here: list[Said]) -> None:
+def _judge(
+    session: Session, window: ReportWindow, here: list[Said], manifests: Manifests | None
+) -> None:
     """Write the truths that the window's counters allow; a person's label stays, and so does the first of a device."""
     try:
         counters = decode(Report, window.counters).counters
     except WireError:  # written by an earlier version: there is nothing to judge by
         return _count_all(session, window.device_id, NO_WINDOW, here)
+    labels = _labels(window, counters, manifests)
     known = _known(session, window, here)
     taken = _per_class(session, window)
     for said in here:
         before = known.get(said.id.index)
         if before is not None and before.prediction != said.name:
             count(session, SECOND, window.device_id, said.name)
-        elif before is not None and before.source == "teacher" and said.truth < len(counters.classes):
+        elif before is not None and before.source == "teacher" and said.truth < labels:
             before.truth, before.source, before.representative = said.truth, "device", True
             session.add(before)
         elif before is not None:
             count(session, DUPLICATE, window.device_id)
             if before.source == "person" and before.truth != said.truth:
                 count(session, DISAGREES, window.device_id, said.name)
-        elif (reason := refusal(said, counters, taken)) is not None:
+        elif (reason := refusal(said, counters, labels, taken)) is not None:
             count(session, reason, window.device_id, said.name)
         else:
             taken[said.id.predicted] = taken.get(said.id.predicted, 0) + 1
             known[said.id.index] = row = _row(window, said)
             session.add(row)
     session.flush()
+
+
+def _labels(window: ReportWindow, counters: Counters, manifests: Manifests | None) -> int:
+    """How many labels the model has: a device that lies may report more classes, or fewer."""
+    manifest = None if manifests is None else manifests.find(window.manifest)
+    return len(counters.classes) if manifest is None else len(manifest.labels)
 
 
 def _known(session: Session, window: ReportWindow, here: Iterable[Said]) -> dict[int, LabelTruth]:

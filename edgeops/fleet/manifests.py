@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from edgeops.core.codec import decode
+from edgeops.core.errors import NotFoundError, TrustError, WireError
 from edgeops.core.manifest import Artifact, BlobRef, Manifest
 from edgeops.core.signing import unverified_payload
 from edgeops.registry.blobs import BlobStore
@@ -21,6 +22,13 @@ class Manifests:
     def get(self, digest: str) -> Manifest:
         """The manifest; raises ``NotFoundError``, ``TrustError`` or ``WireError`` for what is missing or damaged."""
         return self._entry(digest)[0]
+
+    def find(self, digest: str) -> Manifest | None:
+        """The manifest; None where it is missing or damaged."""
+        try:
+            return self.get(digest)
+        except (NotFoundError, TrustError, WireError):
+            return None
 
     def envelope_bytes(self, digest: str) -> int:
         """How long the signed envelope is; raises as ``get`` does."""

@@ -249,7 +249,7 @@ def _drift_by_version(session: Session) -> dict[tuple[str, str], Drift]:
         select(AlertDevice, Alert, ModelVersion)
         .join(Alert, col(Alert.id) == col(AlertDevice.alert_id))
         .join(ModelVersion, col(ModelVersion.id) == col(Alert.model_version_id))
-        .where(Alert.state != "closed")
+        .where(Alert.state != "closed", col(AlertDevice.cleared_at).is_(None))
         .order_by(col(Alert.id))
     )
     found: dict[tuple[str, str], Drift] = {}

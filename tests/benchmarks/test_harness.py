@@ -110,6 +110,31 @@ def test_rows_that_are_wrong_fail_their_module(tmp_path: Path, rows: list[dict],
     assert says in results(folder)["bench_a"]["note"]
 
 
+def test_a_module_that_cannot_run_here_says_what_to_do_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "limits.toml").write_text("[a]\na_s = { at_most = 1, issue = 5 }\n")
+    (tmp_path / "bench_a.py").write_text("def rows():\n    raise SystemExit('run: make peers')\n")
+    assert run.main([], tmp_path) == 1
+    said = capsys.readouterr()
+    assert said.out.splitlines()[-1] == "FAIL bench_a: run: make peers"
+    assert "Traceback" not in said.err
+
+
+def test_a_module_may_have_dataclasses(tmp_path: Path) -> None:
+    (tmp_path / "limits.toml").write_text("")
+    (tmp_path / "bench_a.py").write_text(
+        "from __future__ import annotations\n"
+        "from dataclasses import dataclass\n"
+        "@dataclass\n"
+        "class Seen:\n"
+        "    of: int\n"
+        "def rows():\n"
+        "    return []\n"
+    )
+    assert run.main([], tmp_path) == 0
+
+
 def test_a_limit_without_its_row_or_module_fails(tmp_path: Path) -> None:
     limits = "[a]\ngone = { at_most = 1 }\n[nowhere]\nlost = { at_most = 1 }\n"
     folder = make(tmp_path, limits, a=[row("other", 1)])

@@ -65,9 +65,18 @@ def test_dependent_values_need_a_long_reference_and_it_is_said_how_long() -> Non
         p_of(normal(1, 50)[:, 0], normal(2, 400)[:, 0])
 
 
-def test_a_constant_that_changes_is_certain_and_one_that_does_not_is_nothing() -> None:
-    p = p_of(np.full(500, 7.0), np.concatenate([np.full(200, 7.0), np.full(200, 8.0)]))
-    assert weighed(p).tolist() == [1.0, 0.0]
+def test_a_constant_that_changes_is_evidence_and_one_that_does_not_is_none() -> None:
+    p = weighed(p_of(np.full(500, 7.0), np.concatenate([np.full(200, 7.0), np.full(200, 8.0)])))
+    assert p[0] == 1.0
+    assert p[1] < 1e-12
+
+
+def test_one_other_value_where_there_never_was_one_is_hardly_evidence() -> None:
+    stream = np.full(200, 7.0)
+    stream[17] = 8.0
+    assert weighed(p_of(np.full(500, 7.0), stream))[0] > 0.05
+    stream[17:27] = 8.0
+    assert weighed(p_of(np.full(500, 7.0), stream))[0] < 1e-3
 
 
 def test_an_empty_window_is_no_evidence() -> None:

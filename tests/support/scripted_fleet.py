@@ -15,7 +15,7 @@ from edgeops.control.devices import enroll_device
 from edgeops.control.rollout_orders import order_in_workspace, plan_of, start_in_workspace
 from edgeops.control.rollout_views import rollout_facts
 from edgeops.control.serve import ControlPlane
-from edgeops.control.settings import ReportSettings, RolloutSettings, Settings
+from edgeops.control.settings import DriftSettings, ReportSettings, RolloutSettings, Settings
 from edgeops.control.workspace import Workspace, init_workspace
 from edgeops.core import topics
 from edgeops.core.codec import Message, decode, encode
@@ -181,6 +181,8 @@ class ScriptedFleet:
         settings = Settings(
             FLEET,
             report=ReportSettings(REPORTED, 0),
+            # what they count is always the same: not to be judged, also not four windows together
+            drift=DriftSettings(min_inputs=10 * REPORTED),
             rollout=RolloutSettings(**rollout),  # type: ignore[arg-type]
         )
         self.workspace: Workspace = init_workspace(root, settings)

@@ -13,7 +13,8 @@ from edgeops.registry.tables.columns import json_list
 class Alert(SQLModel, table=True):
     """An episode of one model version: ``open``, ``answered`` (a retrain was deployed) or ``closed``.
 
-    ``kind`` is ``drift``, or ``quality``: inputs that are at fault, which no retrain answers.
+    ``kind`` is ``drift``, or ``quality``: inputs that are at fault, which no retrain answers. ``renewed_for``: the
+    ended retrain after which its devices were asked for inputs anew.
     """
 
     __tablename__ = "alert"
@@ -22,6 +23,7 @@ class Alert(SQLModel, table=True):
     model_version_id: int = Field(foreign_key="model_version.id", index=True)
     state: str
     decision: str = "none"
+    renewed_for: int | None = None
     reason: str | None = None
     opened_at: float
     closed_at: float | None = None
@@ -30,8 +32,9 @@ class Alert(SQLModel, table=True):
 class AlertDevice(SQLModel, table=True):
     """One device in a drift episode, the window that raised it and what moved.
 
-    ``heard_id`` is its latest window that was seen, and ``heard_at`` when that was. ``flags`` says which of its latest
-    judged windows drifted, the newest last; ``cleared_at`` when it was quiet again.
+    ``heard_id`` is its latest window that was seen, and ``heard_at`` when that was. ``raised_id`` is the number of the
+    window that raised it. ``flags`` says which of its latest judged windows drifted, the newest last; ``cleared_at``
+    when it was quiet again.
     """
 
     __tablename__ = "alert_device"
@@ -39,6 +42,7 @@ class AlertDevice(SQLModel, table=True):
     device_id: str = Field(primary_key=True, foreign_key="device.id")
     boot: int
     sequence: int
+    raised_id: int = 0
     windows_seen: int
     shifts: list[Any] = json_list()
     capture_generation: int | None = None

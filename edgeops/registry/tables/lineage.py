@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import UniqueConstraint
+from sqlalchemy import UniqueConstraint, false
 from sqlmodel import Field, SQLModel
 
 from edgeops.registry.tables.columns import json_list, json_map
@@ -80,7 +80,8 @@ class Retrain(SQLModel, table=True):
 
     ``attempts`` are the strategies that were tried, each with its gates and what it costs to push; ``proposal`` is
     what a person is asked where no single model serves both worlds, empty else. ``deaths`` counts how often its worker
-    ended without an outcome.
+    ended without an outcome. ``labels_to`` is the highest number of a label that it had, or that there was when it was
+    asked for. One that is ``by_hand`` is carried out by whoever asked for it, and by nobody else.
     """
 
     __tablename__ = "retrain"
@@ -95,6 +96,8 @@ class Retrain(SQLModel, table=True):
     attempts: list[Any] = json_list()
     proposal: dict[str, Any] = json_map()
     deaths: int = 0
+    labels_to: int = 0
+    by_hand: bool = Field(default=False, sa_column_kwargs={"server_default": false()})
     reason: str | None = None
     created_at: float
     finished_at: float | None = None

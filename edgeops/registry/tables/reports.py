@@ -13,6 +13,7 @@ class ReportWindow(SQLModel, table=True):
     __table_args__ = (
         UniqueConstraint("device_id", "model", "boot", "sequence"),
         Index("ix_report_window_device_model", "device_id", "model"),
+        Index("ix_report_window_device_manifest", "device_id", "manifest"),
         {"sqlite_autoincrement": True},
     )
     id: int | None = Field(default=None, primary_key=True)
@@ -80,7 +81,7 @@ class CapturedSample(SQLModel, table=True):
 
     __tablename__ = "captured_sample"
     prediction: str = Field(primary_key=True)
-    device_id: str = Field(primary_key=True, foreign_key="device.id")
+    device_id: str = Field(primary_key=True, foreign_key="device.id", index=True)
     model: str
     manifest: str = Field(index=True)
     tensor: bytes = Field(sa_column=Column(LargeBinary, nullable=False))

@@ -15,9 +15,12 @@ def upgrade() -> None:
     """Bring the schema up."""
     with op.batch_alter_table("alert") as table:
         table.add_column(sa.Column("kind", sa.String(), nullable=False, server_default="drift"))
+        table.add_column(sa.Column("renewed_for", sa.Integer(), nullable=True))
     with op.batch_alter_table("alert_device") as table:
         table.add_column(sa.Column("flags", sa.JSON(), nullable=False, server_default="[]"))
         table.add_column(sa.Column("cleared_at", sa.Float(), nullable=True))
+        table.add_column(sa.Column("raised_id", sa.Integer(), nullable=False, server_default="0"))
+    op.create_index("ix_report_window_device_manifest", "report_window", ["device_id", "manifest"])
     op.create_table(
         "learned_reference",
         sa.Column("device_id", sa.String(), sa.ForeignKey("device.id"), primary_key=True),
@@ -29,9 +32,12 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Take the schema back."""
+    op.drop_index("ix_report_window_device_manifest", "report_window")
     op.drop_table("learned_reference")
     with op.batch_alter_table("alert_device") as table:
+        table.drop_column("raised_id")
         table.drop_column("cleared_at")
         table.drop_column("flags")
     with op.batch_alter_table("alert") as table:
+        table.drop_column("renewed_for")
         table.drop_column("kind")
