@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from edgeops.core.counters import empty_counters
 from edgeops.core.observe import ObservePlan
 from edgeops.drift.arrays import Arrays, Scale, scale_of
-from edgeops.drift.concept import RUN_LENGTH, ErrorStream
+from edgeops.drift.concept import RUN_LENGTH, ErrorStream, base_rate_of, labels_needed
 from edgeops.drift.estimate import estimated_accuracy
 from edgeops.drift.evidence import p_values, weighed
 from edgeops.drift.multiplicity import hierarchical
@@ -132,11 +132,29 @@ def _labels() -> list[dict[str, Any]]:
     lengths = [_delay(np.random.default_rng(seed), 0.10, 150_000) for seed in range(60)]
     note = f"mean of 60 runs at a steady 10 %, cut at 150,000; at least {RUN_LENGTH:.0f} by construction"
     found.append(_row("labels_run_length", float(np.mean(lengths)), "labels", "higher", note))
-    return found
+    return [*found, _labelled_reference()]
 
 
-def _delay(rng: np.random.Generator, rate: float, most: int = 5_000) -> int:
-    state = ErrorStream(0.10)
+def _labelled_reference() -> dict[str, Any]:
+    """How many labels must know the usual error rate, and what the run length is where they do, or are a point off."""
+    needed, runs = labels_needed(0.10), 40
+    rng = np.random.default_rng(10)
+    known = [base_rate_of(int(rng.binomial(needed, 0.10)), needed)[0] for _ in range(runs)]
+    lengths = {
+        name: np.mean(
+            [_delay(np.random.default_rng([10, n]), 0.10, 150_000, base) for n, base in enumerate(bases)]
+        )
+        for name, bases in (("known", known), ("low", [0.09] * runs))
+    }
+    note = (
+        f"to know 10 % to a quarter of a point; mean run length of {runs} runs with references of so many labels "
+        f"{lengths['known']:,.0f}, with a rate that is taken one point too low {lengths['low']:,.0f}"
+    )
+    return _row("labels_reference", needed, "labels", "lower", note)
+
+
+def _delay(rng: np.random.Generator, rate: float, most: int = 5_000, base: float = 0.10) -> int:
+    state = ErrorStream(base)
     if rate != 0.10:
         for wrong in rng.random(500) < 0.10:
             state = state.take(bool(wrong))

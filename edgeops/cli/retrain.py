@@ -120,14 +120,13 @@ def run(
     from pathlib import Path
 
     from edgeops.cli.signals import terminate_as_interrupt
-    from edgeops.control.retraining import find_retrain, run_retrain
+    from edgeops.control.retrain_by_hand import retrain_by_hand
     from edgeops.control.training_jobs import require_gates
     from edgeops.control.workers import climbing_on
     from edgeops.control.workspace import Workspace
 
     terminate_as_interrupt()
     opened = Workspace(Path(workspace))
-    pending = find_retrain(opened, alert)
     with Progress("retrain", 1) as bar:
 
         def told(epoch: int, epochs: int, metrics: dict[str, float]) -> None:
@@ -136,7 +135,7 @@ def run(
 
         address = opened.settings.workers.dask if dask is None else dask
         with climbing_on(address) as climbing:
-            trained = run_retrain(opened, pending.id or 0, told, climbing=climbing)
+            trained = retrain_by_hand(opened, alert, told, climbing=climbing)
     form = chosen(output, json)
     print_facts(trained.as_dict(), form)
     require_gates(trained)

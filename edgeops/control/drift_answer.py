@@ -85,21 +85,20 @@ class DriftAnswer:
     def _answer(
         self, session: Session, alert: Alert, version: ModelVersion, latest: Retrain | None, now: float
     ) -> Decision:
-        decision = self._decide(session, alert, version, latest, now)
+        if latest is not None and latest.samples and alert.renewed_for != latest.id:
+            # Its devices have sent what they were allowed to; without new samples the next retrain is this one again.
+            stop_capture(session, self._writer, alert)
+            alert.renewed_for = latest.id
+            session.add(alert)
+            return Decision("wait", f"Retrain {latest.id} ended as {latest.state}: new samples are needed.")
+        decision = self._decide(session, alert, version, now)
         if decision.kind in ("collect", "wait"):
             self._collect(session, alert, version)
         elif decision.kind == "retrain" and self._settings.automatic:
             self._want_retrain(session, alert, version, decision, now)
         return decision
 
-    def _decide(
-        self, session: Session, alert: Alert, version: ModelVersion, latest: Retrain | None, now: float
-    ) -> Decision:
-        if latest is not None and latest.samples and alert.renewed_for != latest.id:
-            # Its devices have sent what they were allowed to; without new samples the next retrain is this one again.
-            stop_capture(session, self._writer, alert)
-            alert.renewed_for = latest.id
-            session.add(alert)
+    def _decide(self, session: Session, alert: Alert, version: ModelVersion, now: float) -> Decision:
         try:
             policy = self._policies.of(session.get_one(Run, version.run_id))
         except ConfigError as error:

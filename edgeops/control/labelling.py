@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -28,6 +29,8 @@ from edgeops.registry.tables import Alert, CapturedSample, DatasetVersion, Label
 SHEET = "labels.csv"
 COLUMNS = ("file", "prediction", "predicted", "confidence", "label")
 SHOWN = 10
+PAGE = 200
+"""So many captured inputs are in memory at a time."""
 
 
 @dataclass
@@ -72,24 +75,28 @@ def check_source(workspace: Workspace, source: str) -> None:
 
 
 def unlabelled(
-    session: Session, model: str | None = None, alert: int | None = None, guessed: bool = False
-) -> list[tuple[CapturedSample, ModelVersion]]:
-    """Captured inputs of one model that nobody labelled, the oldest first; with ``guessed`` those of a teacher too.
+    session: Session,
+    model: str | None = None,
+    alert: int | None = None,
+    guessed: bool = False,
+    page: int = PAGE,
+) -> Iterator[tuple[CapturedSample, ModelVersion]]:
+    """Captured inputs of one model that nobody labelled, the oldest first; read as they are asked for, ``page`` by page.
 
-    ``model`` may name a version; ``alert`` stands for the version that drifted. Raises ``NotFoundError``, and
-    ``UsageError`` where there are several models and none is named.
+    With ``guessed`` those that a teacher labelled come behind them. ``model`` may name a version; ``alert`` stands for
+    the version that drifted. Raises ``NotFoundError``, and ``UsageError`` where there are several models and none is
+    named.
     """
+    source = col(LabelTruth.source)
     query = (
-        select(CapturedSample, ModelVersion, LabelTruth.source)
+        select(CapturedSample, ModelVersion)
         .join(ModelVersion, col(ModelVersion.manifest_sha256) == col(CapturedSample.manifest))
         .outerjoin(
             LabelTruth,
             (col(LabelTruth.prediction) == col(CapturedSample.prediction))
             & (col(LabelTruth.device_id) == col(CapturedSample.device_id)),
         )
-        .order_by(
-            col(CapturedSample.received_at), col(CapturedSample.device_id), col(CapturedSample.prediction)
-        )
+        .where(source.is_(None) | (source == "teacher") if guessed else source.is_(None))
     )
     if alert is not None:
         row = session.get(Alert, alert)
@@ -101,14 +108,26 @@ def unlabelled(
         query = query.where(ModelVersion.model == found.model)
         if split_version(model)[1] is not None:
             query = query.where(ModelVersion.version == found.version)
-    wanted: tuple[str | None, ...] = (None, "teacher") if guessed else (None,)
-    rows = [(sample, version) for sample, version, source in session.exec(query) if source in wanted]
-    names = sorted({version.model for _, version in rows})
+    names = sorted(session.exec(query.with_only_columns(col(ModelVersion.model)).distinct()))
     if len(names) > 1:
         raise UsageError(
             f"there are captured inputs of {', '.join(names)}", fix=f"name one: --model {names[0]}"
         )
-    return rows
+    in_turn = query.order_by(
+        source.is_not(None),
+        col(CapturedSample.received_at),
+        col(CapturedSample.device_id),
+        col(CapturedSample.prediction),
+    )
+    return _page_by_page(session, in_turn, page)
+
+
+def _page_by_page(session: Session, query: Any, page: int) -> Iterator[tuple[CapturedSample, ModelVersion]]:
+    for start in itertools.count(0, page):
+        rows = session.exec(query.limit(page).offset(start)).all()
+        yield from rows
+        if len(rows) < page:
+            return
 
 
 def export_labels(
@@ -133,7 +152,7 @@ def export_labels(
     names: tuple[str, ...] = ()
     skipped, exact = 0, True
     with workspace.registry.reading() as session:
-        for sample, version in unlabelled(session, model, alert):
+        for sample, version in unlabelled(session, model, alert, page=min(limit or PAGE, PAGE)):
             if limit is not None and len(rows) >= limit:
                 break
             manifest = shelf.manifest(sample.manifest)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Any
 
 from sqlmodel import Session, col, func, select
 
-from edgeops.control.drift_answer import labelled_samples
+from edgeops.control.drift_records import DRIFT
 from edgeops.control.drift_views import alert_list, find_alert
+from edgeops.control.labelled_samples import labelled_by
 from edgeops.control.workspace import Workspace
 from edgeops.core.errors import UsageError
 from edgeops.registry.names import find_model, split_version
@@ -18,7 +18,6 @@ from edgeops.registry.tables import (
     CapturedSample,
     DatasetVersion,
     Deployment,
-    LabelTruth,
     ModelVersion,
     ReportWindow,
     Retrain,
@@ -118,20 +117,12 @@ def _captured(session: Session, version: ModelVersion) -> dict[str, Any]:
         .select_from(CapturedSample)
         .where(CapturedSample.manifest == version.manifest_sha256)
     ).one()
-    labelled = labelled_samples(session, version)
-    query = select(LabelTruth.prediction, LabelTruth.device_id, LabelTruth.source).where(
-        LabelTruth.manifest_prefix == (version.manifest_sha256 or "")[:16]
-    )
-    source_of = {(prediction, device): source for prediction, device, source in session.exec(query)}
-    sources = Counter(
-        source_of.get((sample.prediction, sample.device_id), "device") for sample, _ in labelled
-    )
-    devices = Counter(sample.device_id for sample, _ in labelled)
+    devices, sources = labelled_by(session, version)
     return {
         "samples": samples,
-        "labelled": len(labelled),
-        "labelled_by_device": dict(sorted(devices.items())),
-        "labelled_by_source": dict(sorted(sources.items())),
+        "labelled": sum(devices.values()),
+        "labelled_by_device": devices,
+        "labelled_by_source": sources,
     }
 
 
@@ -234,10 +225,11 @@ def _windows_since(session: Session, device: str, version: ModelVersion) -> int:
 
 
 def _alarmed_under(session: Session, version: ModelVersion) -> set[str]:
+    """The devices that drifted under a version, also those that are quiet again; a sensor at fault is another thing."""
     query = (
         select(AlertDevice.device_id)
         .join(Alert, col(Alert.id) == col(AlertDevice.alert_id))
-        .where(Alert.model_version_id == version.id, col(AlertDevice.cleared_at).is_(None))
+        .where(Alert.model_version_id == version.id, Alert.kind == DRIFT)
     )
     return set(session.exec(query))
 

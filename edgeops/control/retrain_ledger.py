@@ -40,6 +40,16 @@ def used_samples(session: Session, version: ModelVersion) -> int:
     return int(session.exec(query).one() or 0)
 
 
+def used_labels(session: Session, version: ModelVersion) -> int:
+    """The highest number of a label that a retrain of a version has had, or a person did not want to train on."""
+    query = (
+        select(func.max(Retrain.labels_to))
+        .join(Alert, col(Alert.id) == col(Retrain.alert_id))
+        .where(Alert.model_version_id == version.id)
+    )
+    return int(session.exec(query).one() or 0)
+
+
 def _pushed_bytes(session: Session, model: str, since: float) -> int:
     """What versions made by retrains cost on the way to devices: a patch's bytes where there is one, else all.
 

@@ -1,4 +1,4 @@
-"""A retrain whose version was registered has come to its end, even if its worker died before it could say so."""
+"""A retrain that was cut off: one whose version was registered has come to its end, the others wait or are over."""
 
 from __future__ import annotations
 
@@ -32,6 +32,19 @@ def settle(session: Session, retrain: Retrain) -> bool:
         session.add(retrain)
         return True
     return False
+
+
+def cut_off(retrain: Retrain, now: float) -> None:
+    """One in ``TRAINING`` that came to nothing is ready again; one by hand is over, as nobody else shall train it."""
+    retrain.state = RETRAIN.next(retrain.state, "interrupted")
+    if retrain.by_hand:
+        abandon(retrain, now)
+
+
+def abandon(retrain: Retrain, now: float) -> None:
+    """End one in ``READY`` that was asked for by hand."""
+    retrain.state = RETRAIN.next(retrain.state, "abandoned")
+    retrain.reason, retrain.finished_at = "it was asked for by hand, and cut off", now
 
 
 def _captured_in(session: Session, run: Run) -> int | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -12,7 +13,7 @@ from sqlmodel import Session, func, select
 
 from edgeops.control.captured_data import drawn_fairly, held_out_fairly
 from edgeops.control.datasets import load_dataset, register_dataset
-from edgeops.control.drift_answer import labelled_samples
+from edgeops.control.labelled_samples import Labelled, labelled_inputs
 from edgeops.control.plans import PlanShelf
 from edgeops.control.training_jobs import fit_check
 from edgeops.control.workspace import Workspace
@@ -23,7 +24,7 @@ from edgeops.core.manifest import Manifest
 from edgeops.data.dataset import Dataset, extend
 from edgeops.data.items import item_digests
 from edgeops.data.splitting import Parts
-from edgeops.registry.tables import CapturedSample, DatasetVersion, ModelVersion, Run
+from edgeops.registry.tables import DatasetVersion, ModelVersion, Run
 from edgeops.training.arrays import Float32
 from edgeops.training.fit import Progress
 from edgeops.training.prepare import Prepared, prepare
@@ -40,12 +41,15 @@ SHARES = (0.2, 0.4)  # of the captured samples that are held out: at least, at m
 class Learned:
     """The world of a retrain, how many labelled samples it has, and the dataset version that keeps them.
 
+    ``unusable``: how many more were left out. ``labels_to``: the highest number of a label that was looked at.
     ``trained_on`` is the dataset of its run: the same, or where the samples cannot be turned back into what a sensor
     gives, the parent's.
     """
 
     world: World
     samples: int
+    unusable: int
+    labels_to: int
     kept_in: DatasetVersion
     trained_on: DatasetVersion
 
@@ -66,20 +70,29 @@ def learned(
     """Captured samples into a dataset version, and both worlds through the front end of the version ``old``.
 
     Where that can be undone the next version of its dataset has them; else a dataset of their own, of the model's
-    inputs. Raises ``DataError`` where there are none, or no new ones.
+    inputs. What cannot be an input of that version, or a label of it, is left out. Raises ``DataError`` where nothing
+    is left, or nothing new.
     """
     base, _ = load_dataset(workspace, f"{parent.name}@{parent.version}")
     with workspace.registry.reading() as session:
-        samples = labelled_samples(session, old)
-        fair = drawn_fairly(session, [sample for sample, _ in samples])
+        every = labelled_inputs(session, old)
+        manifest = PlanShelf(workspace.blobs).manifest(old.manifest_sha256 or "")
+        samples = usable(manifest, every)
+        fair = drawn_fairly([(one.sample, one.source) for one in samples])
+    if every and not samples:
+        raise DataError(
+            f"none of the {len(every)} labelled samples of {old.model}@{old.version} can be used: they are no inputs "
+            "of it, or their labels are none that it knows",
+            fix="edgeops fleet status shows what devices say that cannot be used",
+        )
     if not samples:
         raise DataError(
             f"no labelled samples of {old.model}@{old.version} have come",
             fix="let devices capture (see [capture] in edgeops.toml) and send their truths with agent.feedback",
         )
-    manifest = PlanShelf(workspace.blobs).manifest(old.manifest_sha256 or "")
+    unusable, labels_to = len(every) - len(samples), max(one.number for one in every)
     inputs, targets = _tensors(manifest, samples)
-    origins = [f"captured:{sample.device_id}" for sample, _ in samples]
+    origins = [f"captured:{one.sample.device_id}" for one in samples]
     if undoable(manifest.preprocessing):
         raw = np.stack([undo_steps(manifest.preprocessing, item) for item in inputs])
         raw = raw.reshape(len(raw), *manifest.raw_shape if base.item_shape[:1] == (-1,) else base.item_shape)
@@ -87,13 +100,21 @@ def learned(
         dataset, row = _registered(workspace, dataset, parent.id)
         data = prepare(recipe, dataset, manifest.preprocessing)
         world = World(recipe, dataset, data, data, seed, fit_check, progress)
-        return Learned(world, len(samples), row, row)
+        return Learned(world, len(samples), unusable, labels_to, row, row)
     parts = held_out_fairly(inputs, fair, holdout_share(len(inputs)))
     own = _own_dataset(f"{parent.name}.captured"[:64], base, inputs, targets, origins, parts)
     _, row = _registered(workspace, own, parent.id)
     data = prepare(recipe, base, manifest.preprocessing)
     world = World(recipe, base, joined(data, inputs, targets, parts), data, seed, fit_check, progress)
-    return Learned(world, len(samples), row, parent)
+    return Learned(world, len(samples), unusable, labels_to, row, parent)
+
+
+def usable(manifest: Manifest, samples: Sequence[Labelled]) -> list[Labelled]:
+    """Those whose tensor has the size of the model's input, and whose truth is one of its labels."""
+    size = math.prod(manifest.input.spec.shape)
+    return [
+        one for one in samples if len(one.sample.tensor) == size and 0 <= one.truth < len(manifest.labels)
+    ]
 
 
 def champion(workspace: Workspace, version: ModelVersion, run: Run) -> Champion:
@@ -142,14 +163,11 @@ def joined(data: Prepared, inputs: Float32, targets: NDArray[np.int64], parts: P
     )
 
 
-def _tensors(
-    manifest: Manifest, samples: Sequence[tuple[CapturedSample, int]]
-) -> tuple[Float32, NDArray[np.int64]]:
+def _tensors(manifest: Manifest, samples: Sequence[Labelled]) -> tuple[Float32, NDArray[np.int64]]:
     spec = manifest.input.spec
-    tensors = np.stack([np.frombuffer(sample.tensor, np.int8).reshape(spec.shape) for sample, _ in samples])
-    return dequantize(tensors, spec.scale, spec.zero_point), np.array(
-        [truth for _, truth in samples], np.int64
-    )
+    tensors = np.stack([np.frombuffer(one.sample.tensor, np.int8).reshape(spec.shape) for one in samples])
+    targets = np.array([one.truth for one in samples], np.int64)
+    return dequantize(tensors, spec.scale, spec.zero_point), targets
 
 
 def _own_dataset(

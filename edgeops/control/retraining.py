@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from concurrent.futures import BrokenExecutor, CancelledError
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from sqlmodel import col, select
-
-from edgeops.control.drift_records import DRIFT
 from edgeops.control.retrain_lock import retrain_lock
 from edgeops.control.retrain_proposals import proposal
-from edgeops.control.retrain_recovery import settle
+from edgeops.control.retrain_recovery import cut_off, settle
 from edgeops.control.retrain_world import champion, learned, scales_of
 from edgeops.control.training_jobs import Trained, register
 from edgeops.control.workspace import Workspace
-from edgeops.core.errors import DataError, EdgeOpsError, NotFoundError, UnreachableError
+from edgeops.core.errors import DataError, EdgeOpsError, UnreachableError
 from edgeops.core.lifecycle import RETRAIN
 from edgeops.registry.tables import Alert, DatasetVersion, ModelVersion, Retrain, Run
 from edgeops.training.climbing import Climbing
@@ -26,87 +25,61 @@ from edgeops.training.recipe import find_recipe, load_recipe
 from edgeops.training.recipe.load import with_holdout
 
 
-def find_retrain(workspace: Workspace, alert_id: int | None) -> Retrain:
-    """The retrain of an alert, made now if the policy has not made one; the newest open alert by default.
-
-    Raises ``NotFoundError`` when there is no such alert.
-    """
-    with workspace.registry.session() as session:
-        query = select(Alert).order_by(col(Alert.id).desc())
-        query = (
-            query.where(Alert.id == alert_id)
-            if alert_id is not None
-            else query.where(Alert.state == "open", Alert.kind == DRIFT)
-        )
-        alert = session.exec(query).first()
-        if alert is None:
-            raise NotFoundError(
-                f"no alert {alert_id}" if alert_id is not None else "no open drift alert to answer",
-                fix="edgeops drift status shows the alerts",
-            )
-        pending = session.exec(
-            select(Retrain).where(
-                Retrain.alert_id == alert.id, col(Retrain.state).in_(("READY", "TRAINING", "WAITING"))
-            )
-        ).first()
-        if pending is not None:
-            if pending.state == "WAITING":  # who asks for it by hand need not be asked
-                pending.state = RETRAIN.next(pending.state, "approve")
-            return pending
-        retrain = Retrain(
-            alert_id=alert.id or 0,
-            state=RETRAIN.next(RETRAIN.initial, "samples_complete"),
-            seed=workspace.settings.retrain.seed,
-            reason="asked for by hand",
-            created_at=time.time(),
-        )
-        session.add(retrain)
-    return retrain
-
-
 def run_retrain(
     workspace: Workspace,
     retrain_id: int,
     progress: Progress | None = None,
     say: Say = lambda line: None,
     climbing: Climbing = climb,
+    clock: Callable[[], float] = time.time,
 ) -> Trained:
     """Carry a retrain out; its row tells the outcome whatever happens. One at a time in a workspace.
 
     The recipe's strategies are tried from cheap to dear; ``say`` is told of each. The version that comes back is
     ``rejected`` unless it is better. Where no single model serves both worlds, the row is ``PROPOSED``, and
-    ``retrain_proposals.specialise`` accepts its version for those that drifted.
+    ``retrain_proposals.specialise`` accepts its version for those that drifted. Raises ``UsageError`` where another
+    process is at it, and what the training raises.
     """
     with retrain_lock(workspace):
-        return _run(workspace, retrain_id, progress, say, climbing)
+        return run_under_lock(workspace, retrain_id, progress, say, climbing, clock)
 
 
-def _run(
-    workspace: Workspace, retrain_id: int, progress: Progress | None, say: Say, climbing: Climbing
+def run_under_lock(
+    workspace: Workspace,
+    retrain_id: int,
+    progress: Progress | None,
+    say: Say,
+    climbing: Climbing,
+    clock: Callable[[], float],
 ) -> Trained:
+    """As ``run_retrain``, for who holds the lock."""
     had = _had_ended(workspace, retrain_id)
     if had is not None:
         return had
-    _move(workspace, retrain_id, "started")
+    _start(workspace, retrain_id)
     try:
         carried = _retrain(workspace, retrain_id, progress, say, climbing)
     except KeyboardInterrupt:
-        _move(workspace, retrain_id, "interrupted")
+        _cut_off(workspace, retrain_id, clock())
         raise
     except UnreachableError:
         # a registry or a cluster that did not answer says nothing about the retrain: it is taken up again
         with suppress(UnreachableError):
-            _move(workspace, retrain_id, "interrupted")
+            _cut_off(workspace, retrain_id, clock())
         raise
-    except EdgeOpsError as error:
-        _move(workspace, retrain_id, "failed", error.message)
+    except (BrokenExecutor, CancelledError):
+        raise  # a worker was lost: whoever takes the retrain up again counts how often
+    except Exception as error:
+        # whatever it was, it would be so again: a retrain that stays in TRAINING is tried for ever
+        words = error.message if isinstance(error, EdgeOpsError) else f"{type(error).__name__}: {error}"
+        _fail(workspace, retrain_id, words, clock())
         raise
     trained = carried.trained
     with workspace.registry.session() as session:
         row = session.get_one(Retrain, retrain_id)
         row.state = RETRAIN.next(row.state, carried.climb.outcome)
         row.model_version_id, row.dataset_id = trained.version.id, carried.samples_in
-        row.gates, row.finished_at = list(trained.run.gates), time.time()
+        row.gates, row.finished_at = list(trained.run.gates), clock()
         row.attempts = [attempt.as_dict() for attempt in carried.climb.attempts]
         row.proposal = carried.proposal
         if carried.proposal:
@@ -125,14 +98,24 @@ def _had_ended(workspace: Workspace, retrain_id: int) -> Trained | None:
         return Trained(version, run, session.get_one(DatasetVersion, run.dataset_id))
 
 
-def _move(workspace: Workspace, retrain_id: int, event: str, reason: str | None = None) -> None:
+def _start(workspace: Workspace, retrain_id: int) -> None:
     with workspace.registry.session() as session:
         row = session.get_one(Retrain, retrain_id)
-        if event == "started" and row.state == "TRAINING":
+        if row.state == "TRAINING":
             row.state = RETRAIN.next(row.state, "interrupted")  # an earlier attempt was cut off
-        row.state = RETRAIN.next(row.state, event)
-        row.reason = reason or row.reason
-        session.add(row)
+        row.state = RETRAIN.next(row.state, "started")
+
+
+def _cut_off(workspace: Workspace, retrain_id: int, now: float) -> None:
+    with workspace.registry.session() as session:
+        cut_off(session.get_one(Retrain, retrain_id), now)
+
+
+def _fail(workspace: Workspace, retrain_id: int, reason: str, now: float) -> None:
+    with workspace.registry.session() as session:
+        row = session.get_one(Retrain, retrain_id)
+        row.state, row.reason = RETRAIN.next(row.state, "failed"), reason
+        row.finished_at = now
 
 
 @dataclass(frozen=True)
@@ -164,7 +147,12 @@ def _retrain(
     current = champion(workspace, old, run)
     found = learned(workspace, recipe, old, parent, retrain.seed or run.seed, progress)
     with workspace.registry.session() as session:
-        session.get_one(Retrain, retrain_id).samples = found.samples
+        row = session.get_one(Retrain, retrain_id)
+        row.samples, row.labels_to = found.samples, max(row.labels_to, found.labels_to)
+    if found.unusable:
+        say(
+            f"left out: {found.unusable} samples that are no inputs of {old.model}@{old.version}, or of no label"
+        )
     climbed = climbing(recipe.retrain.strategies, found.world, current, say)
     taken = climbed.taken
     if taken is None or taken.result is None:
@@ -186,6 +174,7 @@ def _retrain(
             "strategy": taken.strategy,
             "attempts": [attempt.as_dict() for attempt in climbed.attempts],
             "captured_in": f"{found.kept_in.name}@{found.kept_in.version}",
+            "unusable_samples": found.unusable,
             "scales_of": scales_of(taken.strategy, old, run),
         },
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeops.control.label_files import tensor_of
-from edgeops.control.labelling import check_source, known_truth, unlabelled, write_truth
+from edgeops.control.labelling import PAGE, check_source, known_truth, unlabelled, write_truth
 from edgeops.control.plans import PlanShelf
 from edgeops.control.rollout_orders import actor
 from edgeops.control.workspace import Workspace
@@ -42,8 +43,8 @@ def teach(
     """Label captured inputs that nobody labelled with what ``teacher`` is at least ``confidence`` sure of.
 
     ``teacher`` is a registered version, or a ``.tflite``, ``.keras`` or ``.h5`` file whose outputs are the scores of
-    the student's labels, in their order, for inputs in raw units. What another teacher said before is replaced. Raises
-    ``UsageError``, ``NotFoundError``, and ``InputError`` where the two models do not go together.
+    the student's labels, in their order, for inputs in raw units. Those that no teacher labelled come first; what
+    another one said before is replaced. Raises ``UsageError``, ``NotFoundError``, and ``InputError`` where the two models do not go together.
     """
     check_source(workspace, "teacher")
     if not 0.0 < confidence <= 1.0:
@@ -54,7 +55,8 @@ def teach(
     asked = _teacher(workspace, shelf, teacher)
     counts = {"labelled": 0, "changed": 0, "same": 0, "unsure": 0, "unreadable": 0}
     with workspace.registry.reading() as session:
-        samples = [sample for sample, _ in unlabelled(session, model, guessed=True)][:limit]
+        found = unlabelled(session, model, guessed=True, page=min(limit or PAGE, PAGE))
+        samples = [sample for sample, _ in islice(found, limit)]
     told: list[tuple[CapturedSample, int]] = []
     for digest in sorted({sample.manifest for sample in samples}):
         manifest = shelf.manifest(digest)

@@ -140,6 +140,8 @@ RETRAIN = Lifecycle(
         ("WAITING", "reject"): "ABANDONED",
         ("WAITING", "alert_closed"): "ABANDONED",
         ("READY", "started"): "TRAINING",
+        # What a person asked for by hand and cut off is trained by nobody else.
+        ("READY", "abandoned"): "ABANDONED",
         ("TRAINING", "better"): "REGISTERED",
         ("TRAINING", "not_better"): "REJECTED",
         # No single model serves both worlds: a person decides whether those that drifted get one of their own.

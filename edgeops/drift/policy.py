@@ -18,6 +18,9 @@ Kind = Literal["none", "collect", "wait", "retrain", "sensor_fault"]
 ALARMS = ("data", "confidence", "multivariate", "prediction", "concept")
 """The kinds of alarms that can ask for a retrain; ``quality`` never does: it is the sensor's."""
 
+MOST = 0.8
+"""So large a share of the drifted devices must have settled and captured; a retrain does not wait for the last."""
+
 
 @dataclass(frozen=True, slots=True)
 class RetrainPolicy:
@@ -155,8 +158,8 @@ def decide(policy: RetrainPolicy, evidence: Evidence) -> Decision:
                 "sensor_fault", f"The inputs of {faulty} of {fleet} are at fault: look at the sensor."
             )
         return Decision("none", f"None of {fleet} has raised a drift alarm that lasts and counts.")
-    settled = min(facts.windows_since_alarm for facts in evidence.awaited)
     needed = policy.needed(evidence.devices_in_fleet)
+    settled = _reached([facts.windows_since_alarm for facts in evidence.awaited], needed)
     few = len(evidence.alarmed) < needed
     if few and settled >= policy.settle_windows:
         return Decision(
@@ -165,17 +168,25 @@ def decide(policy: RetrainPolicy, evidence: Evidence) -> Decision:
             "needs: look at the sensor.",
         )
     return (
-        _collect(evidence)
+        _collect(evidence, needed)
         or _settle(policy, evidence, settled)
-        or _complete(policy, evidence)
+        or _complete(policy, evidence, needed)
         or _delayed(policy, evidence)
         or _retrain(policy, evidence)
     )
 
 
-def _collect(evidence: Evidence) -> Decision | None:
+def _reached(windows: Sequence[int], needed: int) -> int:
+    """How many windows enough devices have: in a large fleet a new one alarms now and then, and must not start the
+    waiting anew for all.
+    """
+    enough = min(len(windows), max(needed, math.ceil(round(MOST * len(windows), 9))))
+    return sorted(windows, reverse=True)[enough - 1]
+
+
+def _collect(evidence: Evidence, needed: int) -> Decision | None:
     waiting = sum(facts.windows_under_capture == 0 for facts in evidence.awaited)
-    if not waiting:
+    if _reached([facts.windows_under_capture for facts in evidence.awaited], needed):
         return None
     return Decision(
         "collect",
@@ -194,13 +205,13 @@ def _settle(policy: RetrainPolicy, evidence: Evidence, settled: int) -> Decision
     )
 
 
-def _complete(policy: RetrainPolicy, evidence: Evidence) -> Decision | None:
-    captured = min(facts.windows_under_capture for facts in evidence.awaited)
+def _complete(policy: RetrainPolicy, evidence: Evidence, needed: int) -> Decision | None:
+    captured = _reached([facts.windows_under_capture for facts in evidence.awaited], needed)
     if captured < policy.capture_windows:
         slow = sum(f.windows_under_capture < policy.capture_windows for f in evidence.awaited)
         return Decision(
             "wait",
-            f"{slow} of {_devices(len(evidence.alarmed))} that drifted still capture: the slowest has "
+            f"{slow} of {_devices(len(evidence.alarmed))} that drifted still capture: most have "
             f"{captured} of {policy.capture_windows} windows.",
         )
     if evidence.labelled_samples < policy.min_samples:

@@ -196,9 +196,7 @@ def _hold(session: Session, device_id: str, model: str, here: list[Said]) -> Non
     session.flush()
 
 
-def _judge(
-    session: Session, window: ReportWindow, here: list[Said], manifests: Manifests | None
-) -> None:
+def _judge(session: Session, window: ReportWindow, here: list[Said], manifests: Manifests | None) -> None:
     """Write the truths that the window's counters allow; a person's label stays, and so does the first of a device."""
     try:
         counters = decode(Report, window.counters).counters

@@ -125,7 +125,7 @@ class TestTheClock:
         site.window("a")
         site.drifts("a", "b")
         with site.session() as session:
-            session.get_one(AlertDevice, (1, "a")).sequence = 1
+            session.get_one(AlertDevice, (1, "a")).raised_id = 1
         site.now -= 100.0
         site.window("a")
         site.window("a")
