@@ -50,7 +50,7 @@ def new_labelled(session: Session, version: ModelVersion) -> int:
 
 
 def fair_labelled(session: Session, version: ModelVersion) -> int:
-    """How many of a version were drawn uniformly, and labelled by their device or a person: they can prove something."""
+    """How many of a version were drawn uniformly, and labelled by their device or a person: these can prove."""
     return _count(
         session,
         version,

@@ -81,7 +81,7 @@ def unlabelled(
     guessed: bool = False,
     page: int = PAGE,
 ) -> Iterator[tuple[CapturedSample, ModelVersion]]:
-    """Captured inputs of one model that nobody labelled, the oldest first; read as they are asked for, ``page`` by page.
+    """Captured inputs of one model that nobody labelled, the oldest first; read as they are asked for, by the page.
 
     With ``guessed`` those that a teacher labelled come behind them. ``model`` may name a version; ``alert`` stands for
     the version that drifted. Raises ``NotFoundError``, and ``UsageError`` where there are several models and none is
@@ -108,7 +108,8 @@ def unlabelled(
         query = query.where(ModelVersion.model == found.model)
         if split_version(model)[1] is not None:
             query = query.where(ModelVersion.version == found.version)
-    names = sorted(session.exec(query.with_only_columns(col(ModelVersion.model)).distinct()))
+    named: Any = query.with_only_columns(col(ModelVersion.model)).distinct()
+    names = sorted(name for (name,) in session.exec(named))
     if len(names) > 1:
         raise UsageError(
             f"there are captured inputs of {', '.join(names)}", fix=f"name one: --model {names[0]}"

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 from sqlmodel import select
-from support.packages import LABELS, MODEL, TFLITE, image
-from support.registry import NOW
+from support.packages import LABELS, MODEL, TFLITE, build, image
+from support.registry import NOW, add_version
 from support.scripted_fleet import ScriptedFleet
 
 from edgeops.core.features.steps import quantized_input
@@ -112,6 +112,9 @@ class TestExport:
 
     def test_by_alert_by_version_and_so_many_only(self, captured, tool, tmp_path: Path) -> None:
         assert exported(tool, tmp_path / "a", "--limit", "3", "--model", f"{MODEL}@1")["inputs"] == 3
+        assert [row["file"] for row in sheet(tmp_path / "a")] == [
+            row["file"] for row in sheet(Path(exported(tool, tmp_path / "all")["folder"]))
+        ][:3]
         assert tool("label", "export", str(tmp_path / "b"), "--alert", "9")[0] == 4
         assert tool("label", "export", str(tmp_path / "b"), "--model", "other")[0] == 4
         assert not (tmp_path / "b").exists()
@@ -130,6 +133,21 @@ class TestExport:
             session.add(row)
         written = exported(tool, tmp_path / "out")
         assert (written["inputs"], written["unreadable"]) == (6, 1)
+        # it does not take the place of one that can be read
+        few = exported(tool, tmp_path / "few", "--limit", "1")
+        assert (few["inputs"], few["unreadable"]) == (1, 1)
+
+    def test_of_several_models_one_must_be_named(
+        self, captured, fleet: ScriptedFleet, tool, tmp_path: Path
+    ) -> None:
+        other = build(1, model="other")
+        with fleet.workspace.registry.session() as session:
+            add_version(session, other)
+            row = CapturedSample(**captured[1].model_dump())
+            row.prediction, row.model, row.manifest = "f" * 40, "other", other.digest.hex()
+            session.add(row)
+        code, _, told = tool("label", "export", str(tmp_path / "out"))
+        assert (code, f"there are captured inputs of other, {MODEL}" in told) == (2, True), told
 
 
 class TestImport:
@@ -226,6 +244,14 @@ class TestTeach:
             assert labels_of(session, "cam-01", captured[0].manifest, [window]) == (0, 0)  # type: ignore[list-item]
         code, out, _ = tool("label", "teach", f"{MODEL}@1", "--confidence", "0.01", "--json")
         assert (json.loads(out)["labelled"], json.loads(out)["same"]) == (0, 7)
+
+    def test_one_that_takes_a_few_takes_those_that_no_teacher_has_had(
+        self, captured, fleet: ScriptedFleet, tool
+    ) -> None:
+        """The oldest ones were taken each time, and with a limit the others never were."""
+        few = ("label", "teach", f"{MODEL}@1", "--confidence", "0.01", "--limit", "3", "--json")
+        done = [json.loads(tool(*few)[1]) for _ in range(3)]
+        assert [(one["labelled"], one["same"]) for one in done] == [(3, 0), (3, 0), (1, 2)]
 
     def test_a_file_takes_raw_inputs(self, captured, fleet: ScriptedFleet, tool, tmp_path: Path) -> None:
         path = tmp_path / "teacher.tflite"

@@ -15,7 +15,7 @@ from support.packages import FLEET, build, observe_plan
 from support.registry import NOW, add_devices, add_version, report
 
 from edgeops.control.drift_recomputed import recomputed
-from edgeops.control.drift_records import QUALITY
+from edgeops.control.drift_records import ACKNOWLEDGED, QUALITY
 from edgeops.control.drift_references import references_from
 from edgeops.control.drift_watch import BURN_IN_WINDOWS, DriftWatch
 from edgeops.control.error_watch import ErrorWatch
@@ -235,7 +235,7 @@ class TestOwnReferences:
         assert watch.tick(session, midnight + 5 * 86_400) == [f"alert 1: a drifted in window {sequence + 1}"]
 
 
-class TestErrors:
+class Labelled:
     def _labels(self, session: Session, device: str, count: int, wrong_every: int, start: int = 0) -> None:
         prefix = PACKAGE.digest[:8]
         for number in range(start, start + count):
@@ -256,6 +256,8 @@ class TestErrors:
             )
         session.flush()
 
+
+class TestErrors(Labelled):
     def test_as_many_errors_as_before_say_nothing_and_more_do(self, session, blobs) -> None:
         watch = ErrorWatch(blobs)
         self._labels(session, "a", 1000, 10)
@@ -293,3 +295,144 @@ class TestErrors:
 def test_a_stored_reference_that_cannot_be_read_says_so(raw: bytes) -> None:
     with pytest.raises(DataError, match="cannot be read"):
         references_from(raw, PLAN)
+
+
+class TestWhatAReviewFound:
+    def test_a_window_without_observed_inputs_ends_nothing(self, session, blobs) -> None:
+        """It divided by the number of observed inputs, and ended the control plane at every start."""
+        watch = DriftWatch(blobs, TERMS)
+        blind = replace(said(2), counters=replace(Window(PLAN).counters(), rejected_inputs=30, missing=30))
+        told = play(session, watch, [said(1), blind, said(3), said(4, 6.0)])
+        assert told == [
+            "alert 1: a sends faulty inputs in window 2",
+            "alert 1: cleared by itself",
+            "alert 2: a drifted in window 4",
+        ]
+
+    def test_a_round_that_cannot_be_judged_is_counted_and_left_behind(
+        self, session, blobs, monkeypatch
+    ) -> None:
+        watch = DriftWatch(blobs, TERMS)
+        monkeypatch.setattr("edgeops.control.drift_watch.judge_round", lambda *given: 1 / 0)
+        (line,) = play(session, watch, [said(1)])
+        assert "ZeroDivisionError" in line
+        monkeypatch.undo()
+        hear(session, "a", said(2, 6.0), NOW + 5 * ROUND)
+        assert watch.tick(session, NOW + 6 * ROUND) == ["alert 1: a drifted in window 2"]
+        assert totals(session) == {"round that could not be judged": 1}
+
+    def test_a_fault_that_begins_and_ends_within_a_round_clears(self, session, blobs) -> None:
+        watch = DriftWatch(blobs, TERMS)
+        hear(session, "a", said(1, faulty=True), NOW)
+        hear(session, "a", said(2), NOW + 1)
+        assert watch.tick(session, NOW + ROUND) == [
+            "alert 1: a sends faulty inputs in window 1",
+            "alert 1: cleared by itself",
+        ]
+
+    @pytest.mark.parametrize("restart", [False, True], ids=["running", "restarted"])
+    def test_a_mended_camera_raises_nothing_also_after_a_restart(self, session, blobs, restart: bool) -> None:
+        watch = DriftWatch(blobs, TERMS)
+        play(session, watch, [*(said(n, faulty=True) for n in range(1, 5)), said(5)])
+        watch = DriftWatch(blobs, TERMS) if restart else watch
+        told = []
+        for n in range(6, 12):
+            hear(session, "a", said(n), NOW + n * ROUND)
+            told += watch.tick(session, NOW + (n + 1) * ROUND)
+        assert told == []
+
+    def test_faulty_windows_teach_nothing(self, session, blobs) -> None:
+        watch = DriftWatch(blobs, replace(TERMS, learn_windows=3))
+        told = play(
+            session, watch, [*(said(n, faulty=True) for n in range(1, 5)), *(said(n) for n in range(5, 20))]
+        )
+        assert told == ["alert 1: a sends faulty inputs in window 1", "alert 1: cleared by itself"]
+
+    def test_windows_that_come_late_are_judged_by_the_hour_they_were_counted_in(self, session, blobs) -> None:
+        midnight = NOW - NOW % 86_400
+        watch = DriftWatch(blobs, replace(TERMS, learn_windows=3, season="day"))
+        told, sequence = [], 0
+        for day in range(2):
+            for hour in (2, 12):
+                for minute in range(3 if day == 0 else 1):
+                    sequence += 1
+                    at = midnight + day * 86_400 + hour * 3600 + minute * 60
+                    one = said(sequence, 6.0 if hour == 2 else 0.0)
+                    hear(session, "a", replace(one, start_ms=round((at - midnight) * 1000)), at)
+                    told += watch.tick(session, at + ROUND)
+        for hour in (2, 12):  # the night's windows wait for the broker until noon
+            sequence += 1
+            uptime = 2 * 86_400 + hour * 3600
+            one = replace(said(sequence, 6.0 if hour == 2 else 0.0), start_ms=uptime * 1000)
+            hear(session, "a", one, midnight + 2 * 86_400 + 12 * 3600)
+        assert told + watch.tick(session, midnight + 3 * 86_400) == []
+
+    def test_a_wiped_disk_does_not_keep_an_alert_open_for_ever(self, session, blobs) -> None:
+        watch = DriftWatch(blobs, TERMS)
+        device = session.get_one(Device, "a")
+        device.boot = 5
+        told = play(session, watch, [said(1, boot=5), said(2, 6.0, boot=5)])
+        device.boot = 1
+        for n in range(1, 2 * QUIET):
+            hear(session, "a", said(n, boot=1), NOW + (n + 2) * ROUND)
+            told += watch.tick(session, NOW + (n + 3) * ROUND)
+        assert told == ["alert 1: a drifted in window 2", "alert 1: cleared by itself"]
+
+    def test_an_acknowledged_alert_is_not_opened_again_before_it_was_quiet(self, session, blobs) -> None:
+        watch = DriftWatch(blobs, TERMS)
+        told = play(session, watch, [said(1), said(2, 6.0)])
+        alert = session.get_one(Alert, 1)
+        alert.state, alert.decision = "closed", ACKNOWLEDGED
+        story = [6.0] * 3 + [0.0] * (QUIET + 4) + [6.0]
+        for n, brighter in enumerate(story, 3):
+            watch = DriftWatch(blobs, TERMS) if n == 4 else watch
+            hear(session, "a", said(n, brighter), NOW + n * ROUND)
+            told += watch.tick(session, NOW + (n + 1) * ROUND)
+        last = 2 + len(story)
+        assert told == ["alert 1: a drifted in window 2", f"alert 2: a drifted in window {last}"]
+
+
+class TestWhatAReviewFoundOfErrors(Labelled):
+    def test_inputs_that_drift_too_are_told_beside_the_errors(self, session, blobs) -> None:
+        self._labels(session, "a", 300, 2)
+        assert ErrorWatch(blobs).tick(session, NOW)
+        play(session, DriftWatch(blobs, TERMS), [said(1), said(2), said(3, 6.0)])
+        (row,) = rows(session)
+        assert {shift["kind"] for shift in row.shifts} == {"concept", "data"}
+        assert row.sequence == 3
+
+    def test_input_flags_do_not_clear_what_labels_said(self, session, blobs) -> None:
+        self._labels(session, "a", 300, 2)
+        ErrorWatch(blobs).tick(session, NOW)
+        play(session, DriftWatch(blobs, TERMS), [said(n) for n in range(1, 2 * QUIET)])
+        (row,) = rows(session)
+        assert (row.flags, row.cleared_at) == ([], None)
+
+    def test_errors_that_are_usual_again_clear_it(self, session, blobs) -> None:
+        watch = ErrorWatch(blobs)
+        self._labels(session, "a", 300, 2)
+        watch.tick(session, NOW)
+        self._labels(session, "a", 900, 20, start=300)
+        told = watch.tick(session, NOW + 1)
+        assert told == ["alert 1: cleared by itself"]
+
+    def test_a_late_label_of_a_time_of_drift_is_explained(self, session, blobs) -> None:
+        play(session, DriftWatch(blobs, TERMS), [said(1), said(2, 6.0), *(said(n) for n in range(3, 20))])
+        assert rows(session)[0].cleared_at is not None
+        prefix = PACKAGE.digest[:8]
+        for index in range(400):
+            session.add(
+                LabelTruth(
+                    prediction=PredictionId(prefix, 1, 2, index, 0, 15).pack().hex(),
+                    device_id="a",
+                    model="digits",
+                    manifest_prefix=prefix.hex(),
+                    boot=1,
+                    sequence=2,
+                    predicted=0,
+                    truth=index % 2,
+                    received_at=NOW,
+                )
+            )
+        session.flush()
+        assert ErrorWatch(blobs).tick(session, NOW + 30 * ROUND) == []

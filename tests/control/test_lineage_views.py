@@ -149,6 +149,43 @@ def test_it_did_not_clear_when_one_alarms_again(site: Answered) -> None:
     )  # c had not drifted before
 
 
+def alarmed_under_the_new_version(site: Answered, **about_device: float | None) -> Alert:
+    with site.session() as session:
+        alert = Alert(model_version_id=2, state="open", opened_at=site.now)
+        session.add(alert)
+        session.flush()
+        session.add(
+            AlertDevice(
+                alert_id=alert.id or 0,
+                device_id="a",
+                boot=2,
+                sequence=1,
+                windows_seen=1,
+                raised_at=site.now,
+                **about_device,
+            )
+        )
+        return alert
+
+
+def test_an_alarm_under_the_new_version_counts_when_it_is_quiet_again(site: Answered) -> None:
+    """It was forgotten when it had cleared, and the chain said that the new version had answered the drift."""
+    for name in "ab":
+        site.runs_on(name, ENOUGH_WINDOWS)
+    alarmed_under_the_new_version(site, cleared_at=site.now)
+    outcome = site.outcome()
+    assert (outcome["verdict"], outcome["alarmed_again"]) == ("not cleared", ["a"])
+
+
+def test_a_sensor_at_fault_under_the_new_version_is_no_drift(site: Answered) -> None:
+    for name in "ab":
+        site.runs_on(name, ENOUGH_WINDOWS)
+    alert = alarmed_under_the_new_version(site)
+    with site.session() as session:
+        session.get_one(Alert, alert.id).kind = "quality"
+    assert site.outcome()["verdict"] == "cleared"
+
+
 def test_it_can_clear_without_another_version(tmp_path: Path) -> None:
     site = RetrainSite(tmp_path / "site")
     site.drifts("a")

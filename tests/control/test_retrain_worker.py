@@ -10,6 +10,7 @@ from support.packages import build
 from support.registry import add_version
 from support.retrain_site import RetrainSite, Started
 
+from edgeops.control.retrain_lock import retrain_lock
 from edgeops.control.retrain_recovery import settle
 from edgeops.control.retrain_worker import RETRAIN_ATTEMPTS, RetrainWorker
 from edgeops.control.workers import Ended
@@ -93,3 +94,67 @@ class TestTheWorker:
             session.flush()
             assert settle(session, session.get_one(Retrain, 1)) is (state == "REJECTED")
             assert session.get_one(Retrain, 1).state == state
+
+    def test_one_that_is_ready_waits_while_another_process_trains(
+        self, site: RetrainSite, told: list[str]
+    ) -> None:
+        """Each turn started it, each start found the lock held, and after three of them it had FAILED."""
+        with site.session() as session:
+            self.wanted(session, "READY")
+        started = Started(*[Ended("READY", "another edgeops retrain is at work")] * 9)
+        worker = RetrainWorker(site.workspace, told.append, lambda: site.now, started)
+        with retrain_lock(site.workspace):
+            for _ in range(RETRAIN_ATTEMPTS + 2):
+                worker.turn(site.now)
+        (row,) = site.retrains()
+        assert (started.jobs, row.state, row.deaths) == ([], "READY", 0)
+        assert len(told) == 1 and told[0].startswith("retrains wait: another edgeops retrain is at work")
+        worker.turn(site.now)
+        assert started.jobs == [1]
+
+    def test_a_stop_on_purpose_is_no_death(self, site: RetrainSite, told: list[str]) -> None:
+        """Three restarts of ``edgeops serve`` while it trained, and a retrain had FAILED."""
+        with site.session() as session:
+            self.wanted(session, "READY")
+        for _ in range(RETRAIN_ATTEMPTS + 1):
+            worker = RetrainWorker(site.workspace, told.append, lambda: site.now, Started())
+            worker.turn(site.now)
+            with site.session() as session:
+                session.get_one(Retrain, 1).state = "TRAINING"
+            worker.close()
+            assert [(row.state, row.deaths) for row in site.retrains()] == [("READY", 0)]
+
+    def test_a_stop_just_after_the_end_takes_nothing_back(self, site: RetrainSite, told: list[str]) -> None:
+        with site.session() as session:
+            self.wanted(session, "READY")
+        worker = RetrainWorker(site.workspace, told.append, lambda: site.now, Started())
+        worker.turn(site.now)
+        with site.session() as session:
+            session.get_one(Retrain, 1).state = "REJECTED"
+        worker.close()
+        assert [row.state for row in site.retrains()] == ["REJECTED"]
+
+    def test_one_that_ends_here_says_when(self, site: RetrainSite, told: list[str]) -> None:
+        with site.session() as session:
+            self.wanted(session, "READY")
+        started = Started(*[Ended("READY", "no room")] * 9)
+        worker = RetrainWorker(site.workspace, told.append, lambda: site.now, started)
+        for _ in range(RETRAIN_ATTEMPTS + 1):
+            worker.turn(site.now)
+        (row,) = site.retrains()
+        assert (row.state, row.finished_at) == ("FAILED", site.now)
+
+    def test_what_it_failed_of_is_told_and_not_called_a_lost_worker(
+        self, site: RetrainSite, told: list[str]
+    ) -> None:
+        with site.session() as session:
+            self.wanted(session, "READY")
+        worker = RetrainWorker(
+            site.workspace, told.append, lambda: site.now, Started(ValueError("cannot reshape"))
+        )
+        worker.turn(site.now)
+        with site.session() as session:
+            row = session.get_one(Retrain, 1)
+            row.state, row.reason = "FAILED", "ValueError: cannot reshape"
+        worker.turn(site.now)
+        assert told[-1] == "retrain 1: FAILED: ValueError: cannot reshape"

@@ -15,7 +15,8 @@ from edgeops.control.plans import PlanShelf
 from edgeops.control.reproduce import reproduce
 from edgeops.control.retrain_proposals import decline, selector_of, specialise
 from edgeops.control.retrain_world import champion, holdout_share
-from edgeops.control.retraining import find_retrain, run_retrain
+from edgeops.control.retrain_by_hand import find_retrain
+from edgeops.control.retraining import run_retrain
 from edgeops.control.training_jobs import Trained
 from edgeops.control.workspace import Workspace
 from edgeops.core.errors import DataError, NotFoundError, UsageError
@@ -130,7 +131,7 @@ class TestAWorldThatChanged:
         first = train_recipe(workspace, write_recipe(folder, LONGER, LARGER, ("[report]", more + "[report]")))
         alert = drifted(workspace, first)
         lines: list[str] = []
-        retrain = find_retrain(workspace, alert)
+        retrain = find_retrain(workspace, alert, NOW)
         second = run_retrain(workspace, retrain.id or 0, say=lines.append)
         return workspace, first, second, retrain_row(workspace, retrain.id), lines
 
@@ -198,7 +199,7 @@ class TestTwoWorlds:
         more = '\n[retrain]\ncaptured_weight = 20\nstrategies = ["fine_tune"]\n'
         recipe = write_recipe(tmp_path, LONGER, ("[report]", more + "[report]"))
         alert = drifted(workspace, train_recipe(workspace, recipe), relabelled=True)
-        retrain = find_retrain(workspace, alert)
+        retrain = find_retrain(workspace, alert, NOW)
         return workspace, run_retrain(workspace, retrain.id or 0), retrain_row(workspace, retrain.id)
 
     def test_a_version_for_the_cohort_is_proposed_and_taken_when_a_person_says_so(
@@ -244,7 +245,7 @@ class TestWhatCannotBeUndone:
             ("[report]", more + "[report]"),
         )
         first = train_recipe(workspace, recipe)
-        retrain = find_retrain(workspace, drifted(workspace, first))
+        retrain = find_retrain(workspace, drifted(workspace, first), NOW)
         second = run_retrain(workspace, retrain.id or 0)
         kept, row = load_dataset(workspace, "digits.captured@1")
         assert kept.item_shape == (8, 8, 1)
@@ -272,7 +273,7 @@ def test_without_labelled_samples_nothing_is_tried(tmp_path: Path) -> None:
     with workspace.registry.session() as session:
         alert = Alert(model_version_id=trained.version.id or 0, state="open", opened_at=NOW)
         session.add(alert)
-    retrain = find_retrain(workspace, alert.id)
+    retrain = find_retrain(workspace, alert.id, NOW)
     with pytest.raises(DataError, match="no labelled samples of tiny@1 have come"):
         run_retrain(workspace, retrain.id or 0)
     assert retrain_row(workspace, retrain.id).state == "FAILED"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from drift.streams import normal
 from numpy.typing import NDArray
 
 from edgeops.core.counters import Counters
@@ -24,6 +25,11 @@ def world(seed: int, rows: int, shift: Sequence[float] = (), scale: float = 1.0)
     values = np.random.default_rng(seed).standard_normal((rows, FEATURES)) * scale
     values[:, : len(shift)] += np.asarray(shift)
     return np.round(values * UNIT).astype(np.int64)
+
+
+def dependent(seed: int, rows: int, rho: float) -> NDArray[np.int64]:
+    """(rows, FEATURES) values with the correlation ``rho`` between neighbours."""
+    return np.round(normal(seed, rows, FEATURES, rho) * UNIT).astype(np.int64)
 
 
 def margins(seed: int, rows: int) -> NDArray[np.int64]:

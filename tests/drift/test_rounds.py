@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+import numpy as np
 import pytest
-from drift.fleet_windows import references, window
+from drift.fleet_windows import counted, dependent, margins, references, window
 
 from edgeops.drift.budget import parse_false_alarms
 from edgeops.drift.device_track import QUIET, SeenWindow, Track
@@ -13,7 +14,7 @@ from edgeops.drift.learned import learn
 from edgeops.drift.matrix import Matrix
 from edgeops.drift.pooled import look_at_pool
 from edgeops.drift.rounds import Round, Terms, judge_round
-from edgeops.drift.signals import References
+from edgeops.drift.signals import References, look_at
 
 AGAINST = references()
 TERMS = Terms(parse_false_alarms("1 per 3000 windows").of_window)
@@ -238,3 +239,57 @@ def test_a_round_cut_in_two_flags_the_same_devices(cut: int) -> None:
     apart = Watched()
     first, second = apart.round(windows[:cut]), apart.round(windows[cut:])
     assert named(whole) == named(first) | named(second) == {"cam-03", "cam-12"}
+
+
+class TestWhatAReviewFound:
+    def test_small_windows_are_judged_four_together(self) -> None:
+        watched, found = Watched(), []
+        for sequence in range(1, 9):
+            found += watched.round([window(AGAINST, "a", sequence, 30, (2.0,))]).findings
+        assert found
+        assert all(shift.merged == 4 for finding in found for shift in finding.shifts)
+
+    def test_windows_too_small_for_that_are_told_of(self) -> None:
+        watched = Watched()
+        notes = [note for n in range(1, 9) for _, note in watched.round([window(AGAINST, "a", n, 5)]).notes]
+        assert notes == ["windows too small to be judged, even four together"] * 8
+
+    @pytest.mark.parametrize("mean", [4, 10, 20])
+    def test_inputs_that_come_by_chance_are_no_other_rate(self, mean: int) -> None:
+        draw, watched, found = np.random.default_rng(mean), Watched(), []
+        for sequence in range(1, 400):
+            n = max(1, int(draw.poisson(mean)))
+            found += watched.round([window(AGAINST, "a", sequence, n)]).findings
+        assert not [finding for finding in found if finding.quality]
+
+    def test_one_lie_about_a_duration_blinds_for_one_window_only(self) -> None:
+        watched = Watched()
+        watched.round([window(AGAINST, "a", 1, seconds=1e12)])
+        watched.round([window(AGAINST, "a", 2, 200, (2.0,), start_s=120.0)])
+        assert watched.round([window(AGAINST, "a", 3, 200, (2.0,), start_s=180.0)]).findings
+
+    def test_a_pool_is_allowed_what_a_round_is_and_not_what_a_long_window_is(self) -> None:
+        asked: list[float] = []
+
+        def allowed(seconds: float) -> float:
+            asked.append(seconds)
+            return 1e-4
+
+        watched = Watched(terms=Terms(allowed, round_s=60.0))
+        watched.round([window(AGAINST, name, 1, seconds=3600.0) for name in FLEET])
+        assert min(asked) == 60.0
+
+    @pytest.mark.parametrize(("rho", "learned"), [(0.0, 16), (0.5, 40), (0.9, 40)])
+    def test_a_device_that_learned_its_own_is_quiet_also_where_inputs_depend_on_each_other(
+        self, rho: float, learned: int
+    ) -> None:
+        n, rows, raised = 200, 100, 0
+        for seed in range(8):
+            stream = dependent(seed, (learned + rows) * n, rho)
+            parts = [counted(AGAINST, part, margins(seed, n)) for part in np.split(stream, learned + rows)]
+            own = learn(AGAINST, parts[:learned])
+            looks = look_at(own, Matrix.of(parts[learned:]))
+            raised += int(((looks.p <= 1 / 3000 * own.shares()) & (looks.size >= 0.02)).any(axis=1).sum())
+        assert (
+            raised <= 4
+        )  # 800 windows at 1 per 3,000: 0.27 are expected, five or more come once in 90,000 runs

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlmodel import select
 from support.packages import FLEET, MODEL, build
-from support.registry import NOW, add_devices, add_version, report
+from support.registry import NOW, add_devices, add_version, asked_for_inputs, report
 from support.wire import messages
 
 from edgeops.core import topics
@@ -253,6 +253,7 @@ class TestWhatDevicesSay:
         assert totals(session) == {"duplicate event": 1}
 
     def test_samples(self, session) -> None:
+        asked_for_inputs(session, "a")
         sample = Sample(MODEL, PACKAGE.digest, PACKAGE.digest[:8] + bytes(12), bytes(64))
         stray = Sample(MODEL, bytes(32), bytes(19) + b"\1", bytes(64))
         take(session, *[said(Kind.SAMPLE, s) for s in (sample, sample, stray)])

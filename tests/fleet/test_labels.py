@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlmodel import select
 from support.packages import FLEET, MODEL, build, observe_plan
-from support.registry import NOW, add_devices, add_version, report
+from support.registry import NOW, add_devices, add_version, asked_for_inputs, report
 
 from edgeops.core import topics
 from edgeops.core.codec import Message, encode
@@ -19,6 +19,8 @@ from edgeops.core.transport import Received
 from edgeops.fleet import labels as labels_module
 from edgeops.fleet.ingest import take_batch
 from edgeops.fleet.labels import DAY_S, forget_held
+from edgeops.fleet.manifests import Manifests
+from edgeops.registry.blobs import BlobStore
 from edgeops.registry.counts import totals
 from edgeops.registry.store import open_registry
 from edgeops.registry.tables import CapturedSample, HeldLabel, IngestCount, LabelTruth
@@ -47,10 +49,17 @@ def truth(index: int, predicted: int = 0, label: int = 2, sequence: int = 1, boo
     return Truth(PredictionId(PACKAGE.digest[:8], boot, sequence, index, predicted, 15).pack(), label)
 
 
-def take(session, *said: Message, now: float = NOW, device: str = "a", days: int = 30) -> None:
+def take(
+    session,
+    *said: Message,
+    now: float = NOW,
+    device: str = "a",
+    days: int = 30,
+    manifests: Manifests | None = None,
+) -> None:
     kinds = {Report: Kind.REPORT, Labels: Kind.LABEL, Sample: Kind.SAMPLE}
     batch = [Received(topics.device(FLEET, device, kinds[type(one)]), encode(one)) for one in said]
-    take_batch(session, FLEET, batch, now, days)
+    take_batch(session, FLEET, batch, now, days, manifests)
 
 
 def labels(*truths: Truth) -> Labels:
@@ -147,6 +156,27 @@ class TestRefused:
         take(session, labels(truth(0, sequence=last)))
         assert truths(session) == [(0, 2)]
 
+    @pytest.mark.parametrize("before", [True, False])
+    def test_a_device_that_reports_more_classes_has_no_more_labels(
+        self, session, tmp_path: Path, before: bool
+    ) -> None:
+        """Its own counters were the bound: one label that no model knows failed every retrain after it."""
+        blobs = BlobStore(tmp_path / "blobs")
+        blobs.put(PACKAGE.envelope)
+        more = report(1, inferences=10, classes=(10,) + (0,) * 11)
+        said = labels(truth(0, label=CLASSES), truth(1, label=11), truth(2, label=CLASSES - 1))
+        spoken = (said, more) if before else (more, said)
+        take(session, *spoken, manifests=Manifests(blobs))
+        assert truths(session) == [(2, CLASSES - 1)]
+        assert totals(session) == {"label with a class that there is not": 2}
+
+    def test_one_that_reports_fewer_classes_has_no_fewer_labels(self, session, tmp_path: Path) -> None:
+        blobs = BlobStore(tmp_path / "blobs")
+        blobs.put(PACKAGE.envelope)
+        fewer = report(1, inferences=10, classes=(10, 0))
+        take(session, fewer, labels(truth(0, label=CLASSES - 1)), manifests=Manifests(blobs))
+        assert truths(session) == [(0, CLASSES - 1)]
+
     @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
     @given(
         said=st.lists(
@@ -197,6 +227,7 @@ class TestSamples:
         ("number", "reason"), [(0, "uniform"), (1, "uncertain"), (2, "shifted"), (9, "other")]
     )
     def test_why_one_was_taken_is_kept(self, session, number: int, reason: str) -> None:
+        asked_for_inputs(session, "a")
         take(session, Sample(MODEL, PACKAGE.digest, truth(0).prediction, bytes(64), number))
         assert session.exec(select(CapturedSample)).one().reason == reason
 

@@ -8,7 +8,7 @@ from sqlmodel import Session
 
 from edgeops.core.counters import Counters
 from edgeops.core.messages import Report
-from edgeops.registry.tables import DatasetVersion, Device, ModelVersion, Run
+from edgeops.registry.tables import DatasetVersion, DesiredState, Device, ModelVersion, Run
 from support.packages import FLEET, MODEL, Package, build, observe_plan
 
 NOW = 1_700_000_000.0
@@ -61,6 +61,16 @@ def add_devices(session: Session, *names: str) -> None:
     session.flush()
 
 
+def asked_for_inputs(session: Session, *names: str, up_to: int | None = None) -> None:
+    """Devices whose desired state asks them for captured inputs; of ``up_to`` there is no bound where it is None."""
+    wanted: dict[str, object] = {"capture": [1000, 200]}
+    if up_to is not None:
+        wanted["captures_to"] = up_to
+    for name in names:
+        session.add(DesiredState(device_id=name, generation=1, document=b"", models={MODEL: wanted}))
+    session.flush()
+
+
 def report(
     sequence: int, *, boot: int = 1, oldest: int = 1, package: Package | None = None, **other: object
 ) -> Report:
@@ -94,4 +104,4 @@ def report(
     return Report(**{**values, **other})  # type: ignore[arg-type]
 
 
-__all__ = ["FLEET", "MODEL", "NOW", "add_devices", "add_version", "report"]
+__all__ = ["FLEET", "MODEL", "NOW", "add_devices", "add_version", "asked_for_inputs", "report"]
