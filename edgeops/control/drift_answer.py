@@ -5,11 +5,12 @@ from __future__ import annotations
 from sqlmodel import Session, col, func, select
 
 from edgeops.control.alarm_facts import facts_of
-from edgeops.control.capture_ends import stop_capture, stop_needless_capture
+from edgeops.control.capture_ends import stop_capture, stop_needless_capture, stop_needless_labels
 from edgeops.control.capture_orders import ordered_capture
 from edgeops.control.drift_records import DRIFT
+from edgeops.control.labelled_samples import fair_labelled, labelled, last_label, new_labelled
 from edgeops.control.plans import PlanShelf
-from edgeops.control.retrain_ledger import ledger_of, used_samples
+from edgeops.control.retrain_ledger import ledger_of
 from edgeops.control.retrain_policies import PolicyShelf
 from edgeops.control.settings import CaptureSettings, RetrainSettings
 from edgeops.core.errors import ConfigError, EdgeOpsError, StorageError, UnreachableError
@@ -19,10 +20,8 @@ from edgeops.fleet.desired import DesiredWriter
 from edgeops.registry.tables import (
     Alert,
     AlertDevice,
-    CapturedSample,
     DesiredState,
     DeviceModel,
-    LabelTruth,
     ModelVersion,
     Retrain,
     Run,
@@ -80,6 +79,7 @@ class DriftAnswer:
             alert.decision, alert.reason = decision.kind, decision.reason
             session.add(alert)
         stop_needless_capture(session, self._writer)
+        stop_needless_labels(session, self._writer)
         return told
 
     def _answer(
@@ -134,9 +134,12 @@ class DriftAnswer:
             .where(DeviceModel.model == version.model, col(DeviceModel.confirmed).is_not(None))
         ).one()
         alarmed = facts_of(session, alert, version, policy, now, self._silence_s)
-        new = len(labelled_samples(session, version)) - used_samples(session, version)
         return Evidence(
-            max(fleet, len(alarmed)), alarmed, max(new, 0), ledger_of(session, version.model, policy, now)
+            max(fleet, len(alarmed)),
+            alarmed,
+            new_labelled(session, version),
+            ledger_of(session, version.model, policy, now),
+            fair_labelled(session, version),
         )
 
     def _want_retrain(
@@ -147,27 +150,13 @@ class DriftAnswer:
             alert_id=alert.id or 0,
             state=RETRAIN.next(RETRAIN.initial, "asked" if policy.approval else "samples_complete"),
             seed=self._settings.seed,
-            samples=len(labelled_samples(session, version)),
+            samples=labelled(session, version),
+            labels_to=last_label(session, version),
             reason=decision.reason,
             created_at=now,
         )
         session.add(retrain)
         session.flush()
-
-
-def labelled_samples(session: Session, version: ModelVersion) -> list[tuple[CapturedSample, int]]:
-    """Captured inputs of a version whose truth came back, with it; in an order that does not depend on time."""
-    query = (
-        select(CapturedSample, LabelTruth.truth)
-        .join(
-            LabelTruth,
-            (col(LabelTruth.prediction) == col(CapturedSample.prediction))
-            & (col(LabelTruth.device_id) == col(CapturedSample.device_id)),
-        )
-        .where(CapturedSample.manifest == version.manifest_sha256)
-        .order_by(col(CapturedSample.tensor), col(CapturedSample.device_id))
-    )
-    return [(sample, truth) for sample, truth in session.exec(query)]
 
 
 def shift_answers(session: Session, jumped: float, now: float) -> None:

@@ -30,16 +30,6 @@ def ledger_of(session: Session, model: str, policy: RetrainPolicy, now: float) -
     )
 
 
-def used_samples(session: Session, version: ModelVersion) -> int:
-    """How many labelled samples of a version a retrain has had, or a person did not want to train on."""
-    query = (
-        select(func.max(Retrain.samples))
-        .join(Alert, col(Alert.id) == col(Retrain.alert_id))
-        .where(Alert.model_version_id == version.id)
-    )
-    return int(session.exec(query).one() or 0)
-
-
 def used_labels(session: Session, version: ModelVersion) -> int:
     """The highest number of a label that a retrain of a version has had, or a person did not want to train on."""
     query = (

@@ -108,7 +108,9 @@ def _start(workspace: Workspace, retrain_id: int) -> None:
 
 def _cut_off(workspace: Workspace, retrain_id: int, now: float) -> None:
     with workspace.registry.session() as session:
-        cut_off(session.get_one(Retrain, retrain_id), now)
+        row = session.get_one(Retrain, retrain_id)
+        if not settle(session, row):
+            cut_off(row, now)
 
 
 def _fail(workspace: Workspace, retrain_id: int, reason: str, now: float) -> None:

@@ -44,8 +44,8 @@ def teach(
 
     ``teacher`` is a registered version, or a ``.tflite``, ``.keras`` or ``.h5`` file whose outputs are the scores of
     the student's labels, in their order, for inputs in raw units. Those that no teacher labelled come first; what
-    another one said before is replaced. Raises ``UsageError``, ``NotFoundError``, and ``InputError`` where the two models
-    do not go together.
+    another one said before is replaced. Raises ``UsageError``, ``NotFoundError``, and ``InputError`` where the two
+    models do not go together.
     """
     check_source(workspace, "teacher")
     if not 0.0 < confidence <= 1.0:

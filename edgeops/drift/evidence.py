@@ -20,6 +20,8 @@ from edgeops.drift.tails import two_sided
 TESTS = ("level", "spread", "shape")
 WEIGHTS = np.array([0.5, 0.2, 0.3])
 """What part of the allowed false alarms each test may use up."""
+CONSTANT = 1e-6
+"""A variance of steps, which are whole numbers, below that is none: what is left of it is rounding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,7 @@ class Known(Protocol):
 
 def p_values(reference: Known, counted: Counted, calibration: Calibration) -> NDArray[np.float64]:
     """(W, 3) p-values of ``TESTS``; 1 where a window has no values or the test is not made."""
-    if calibration.level.variance == 0:
+    if calibration.level.variance < CONSTANT:
         return _of_constant(reference, counted)
     n = counted.n.astype(np.float64)
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -18,6 +18,8 @@ Kind = Literal["none", "collect", "wait", "retrain", "sensor_fault"]
 ALARMS = ("data", "confidence", "multivariate", "prediction", "concept")
 """The kinds of alarms that can ask for a retrain; ``quality`` never does: it is the sensor's."""
 
+MIN_FAIR = 12
+"""Half of the fairly drawn samples may be held out, and six are the least that a sign test can tell anything by."""
 MOST = 0.8
 """So large a share of the drifted devices must have settled and captured; a retrain does not wait for the last."""
 
@@ -94,13 +96,15 @@ class AlarmFacts:
 class Evidence:
     """What is known of a fleet that runs one model version; ``ledger`` of what the model has cost so far.
 
-    ``labelled_samples`` counts those that no retrain of the version has had.
+    ``labelled_samples`` counts those that no retrain of the version has had, ``fair_samples`` all that were drawn
+    uniformly and not labelled by a teacher; None where that is not known.
     """
 
     devices_in_fleet: int
     alarmed: Mapping[str, AlarmFacts]
     labelled_samples: int = 0
     ledger: Ledger = field(default_factory=Ledger)
+    fair_samples: int | None = None
 
     @property
     def awaited(self) -> tuple[AlarmFacts, ...]:
@@ -218,6 +222,13 @@ def _complete(policy: RetrainPolicy, evidence: Evidence, needed: int) -> Decisio
         return Decision(
             "wait",
             f"{evidence.labelled_samples} of {policy.min_samples} {evidence.ledger.new}labelled samples have arrived.",
+        )
+    fair = min(MIN_FAIR, policy.min_samples)
+    if evidence.fair_samples is not None and evidence.fair_samples < fair:
+        return Decision(
+            "wait",
+            f"{evidence.fair_samples} of {fair} labelled samples that can prove anything have arrived: drawn "
+            "uniformly (capture.permille), and labelled by their device or a person.",
         )
     return None
 

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.registry import NOW
+from support.packages import build
+from support.registry import NOW, add_version
 from support.retrain_site import RetrainSite, Started
 
 from edgeops.control import retraining
@@ -16,7 +17,8 @@ from edgeops.control.retrain_lock import retrain_lock
 from edgeops.control.retrain_worker import RetrainWorker
 from edgeops.control.retraining import run_retrain
 from edgeops.core.errors import DataError, NotFoundError, UnreachableError, UsageError
-from edgeops.registry.tables import Alert, Retrain
+from edgeops.core.signing import Role
+from edgeops.registry.tables import Alert, Retrain, Run
 
 
 @pytest.fixture
@@ -121,6 +123,26 @@ class TestWhatIsCutOff:
             retrain_by_hand(site.workspace, 1)
         assert row_of(site).state == "READY"
         assert served(site) == [1]
+
+    def test_just_after_its_version_was_registered_has_come_to_its_end(
+        self, site: RetrainSite, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It was ready again, and the version was made a second time."""
+        site.ready()
+        second = build(2, keys=[site.workspace.key(Role.RELEASE)])
+
+        def registering(*args: Any, **more: Any) -> None:
+            with site.session() as session:
+                run = session.get_one(Run, add_version(session, second, parent=1).run_id)
+                run.retrain_id, run.record = 1, {"outcome": "better"}
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(retraining, "_retrain", registering)
+        with pytest.raises(KeyboardInterrupt):
+            retrain_by_hand(site.workspace, 1)
+        row = row_of(site)
+        assert (row.state, row.model_version_id) == ("REGISTERED", 2)
+        assert served(site) == []
 
     def test_one_that_waited_for_a_person_is_the_persons(self, site: RetrainSite) -> None:
         site.ready()

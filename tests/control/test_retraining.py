@@ -13,9 +13,9 @@ from support.trained import digits_workspace, train_recipe, write_recipe
 from edgeops.control.datasets import load_dataset
 from edgeops.control.plans import PlanShelf
 from edgeops.control.reproduce import reproduce
+from edgeops.control.retrain_by_hand import find_retrain
 from edgeops.control.retrain_proposals import decline, selector_of, specialise
 from edgeops.control.retrain_world import champion, holdout_share
-from edgeops.control.retrain_by_hand import find_retrain
 from edgeops.control.retraining import run_retrain
 from edgeops.control.training_jobs import Trained
 from edgeops.control.workspace import Workspace
@@ -114,6 +114,17 @@ def drifted(workspace: Workspace, trained: Trained, *, relabelled: bool = False,
         return alert.id or 0
 
 
+def lies(workspace: Workspace, trained: Trained) -> None:
+    """What a device said before anybody looked: an input of another size, and a label that there is not."""
+    digest = trained.version.manifest_sha256 or ""
+    with workspace.registry.session() as session:
+        for prediction, size, truth in (("short", 7, 1), ("strange", 64, 99)):
+            of = {"prediction": prediction, "device_id": "d00", "model": trained.version.model}
+            session.add(CapturedSample(**of, manifest=digest, tensor=bytes(size), received_at=NOW))
+            about = {"manifest_prefix": digest[:16], "boot": 1, "sequence": 1, "predicted": 0}
+            session.add(LabelTruth(**of, **about, truth=truth, received_at=NOW))
+
+
 def retrain_row(workspace: Workspace, retrain_id: int | None) -> Retrain:
     with workspace.registry.reading() as session:
         return session.get_one(Retrain, retrain_id)
@@ -130,6 +141,7 @@ class TestAWorldThatChanged:
         more = '\n[retrain]\nmargin_on_test = 0.1\nstrategies = ["recalibrate", "head", "frozen_scale"]\n'
         first = train_recipe(workspace, write_recipe(folder, LONGER, LARGER, ("[report]", more + "[report]")))
         alert = drifted(workspace, first)
+        lies(workspace, first)
         lines: list[str] = []
         retrain = find_retrain(workspace, alert, NOW)
         second = run_retrain(workspace, retrain.id or 0, say=lines.append)
@@ -148,7 +160,7 @@ class TestAWorldThatChanged:
         self, told: tuple[Workspace, Trained, Trained, Retrain, list[str]]
     ) -> None:
         _, _, second, row, lines = told
-        assert [attempt["strategy"] for attempt in row.attempts] == [line.split(":")[0] for line in lines]
+        assert [attempt["strategy"] for attempt in row.attempts] == [line.split(":")[0] for line in lines[1:]]
         assert second.run.record["attempts"] == row.attempts
         for attempt in row.attempts:
             assert {"gates", "seconds", "push_bytes", "changed_bytes", "artifact_bytes"} <= attempt.keys()
@@ -157,6 +169,15 @@ class TestAWorldThatChanged:
         assert not by_name["recalibrate"]["passed"]  # what has slipped is not put right by a gain
         taken = by_name[second.run.record["strategy"]]
         assert taken["passed"] and taken["push_bytes"] < 0.3 * taken["artifact_bytes"]
+
+    def test_what_a_device_lied_about_is_left_out_and_counted(
+        self, told: tuple[Workspace, Trained, Trained, Retrain, list[str]]
+    ) -> None:
+        """One sample of another size, or one label too high, failed every retrain of the version."""
+        _, _, second, row, lines = told
+        assert lines[0] == "left out: 2 samples that are no inputs of tiny@1, or of no label"
+        assert (row.samples, second.run.record["unusable_samples"]) == (250, 2)
+        assert row.labels_to == 252  # they are no new samples the next time either
 
     def test_only_what_is_taken_becomes_a_version(
         self, told: tuple[Workspace, Trained, Trained, Retrain, list[str]]

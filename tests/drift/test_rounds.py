@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pytest
-from drift.fleet_windows import counted, dependent, margins, references, window
+from drift.fleet_windows import UNIT, counted, dependent, margins, references, window, world
 
+from edgeops.core.counters import Counters
 from edgeops.drift.budget import parse_false_alarms
 from edgeops.drift.device_track import QUIET, SeenWindow, Track
 from edgeops.drift.learned import learn
@@ -221,6 +222,18 @@ class TestLearnedReferences:
         done = watched.round(fleet(60, 0.2))
         assert {finding.shifts[0].scope for finding in done.findings} >= {"fleet"}
         assert named(done) == set(FLEET)
+
+    def test_one_other_value_of_a_feature_that_was_constant_is_no_drift(self) -> None:
+        def constant(others: int) -> Counters:
+            values = world(others, 50)
+            values[:, 2] = 3 * UNIT + np.where(np.arange(50) < others, 700, 0)
+            return counted(AGAINST, values, margins(others, 50))
+
+        own = learn(AGAINST, [constant(0) for _ in range(7)])
+        p = look_at(own, Matrix.of([constant(0), constant(1), constant(40)])).p[:, 2]
+        assert p[0] == 1.0
+        assert p[1] > 0.01
+        assert p[2] < 1e-9
 
     def test_its_bins_stay_those_of_the_plan(self) -> None:
         own = self._device(0.5)
