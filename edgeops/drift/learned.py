@@ -25,6 +25,7 @@ from edgeops.drift.reference import (
     Cells,
     Mean,
     grouped,
+    no_thinner,
     orthonormal,
     skewed,
     skewed_squares,
@@ -72,8 +73,9 @@ class LearnedFeature:
         variance = max(float(self.counted.squares.sum() / max(1, self.rows)) - centre * centre, 0.0)
         # the squares' own variance is not in the counters: in proportion to what it was
         ratio = variance / max(usual.level.variance, _LEAST_VARIANCE)
-        level = _learned(usual.level, means, lengths, centre, variance)
+        level = no_thinner(_learned(usual.level, means, lengths, centre, variance))
         spread = _learned(usual.spread, squares, lengths, variance, usual.spread.variance * ratio * ratio)
+        spread = no_thinner(spread)
         widest = max(level.window.factor, spread.window.factor)
         if widest >= MATTERS:
             # neighbours depend on each other: tails are theirs, and cells need more values each

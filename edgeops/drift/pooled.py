@@ -69,10 +69,22 @@ def _look(reference: BinnedReference, counted: Counted) -> tuple[float, float, f
     try:
         calibration = reference.calibration(length)
         if calibration.level.window.independent and calibration.spread.window.independent:
-            calibration = reference.calibration(usual_length(int(n.sum())))
+            length = usual_length(int(n.sum()))
+            calibration = reference.calibration(length)
     except DataError:
         return 1.0, size, moved
-    return float(weighed(p_values(reference, total, _between_devices(calibration, counted)))[0]), size, moved
+    of_all = _of_as_many(_between_devices(calibration, counted), length, int(n.sum()))
+    return float(weighed(p_values(reference, total, of_all))[0]), size, moved
+
+
+def _of_as_many(calibration: Calibration, n: int, together: int) -> Calibration:
+    """The skewness of a mean falls with the root of how many values are behind it."""
+    less = (n / together) ** 0.5
+    level, spread = (
+        replace(of, below=of.below * less, above=of.above * less)
+        for of in (calibration.level, calibration.spread)
+    )
+    return replace(calibration, level=level, spread=spread)
 
 
 def _between_devices(calibration: Calibration, counted: Counted) -> Calibration:

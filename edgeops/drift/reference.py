@@ -108,8 +108,8 @@ class FeatureReference:
                 feature=self.plan.name,
                 needed=needed,
             )
-        level = _mean_of(self._steps, self._level, n)
-        spread = _never_below_zero(_mean_of(self._squares, self._spread, n), n)
+        level = no_thinner(_mean_of(self._steps, self._level, n))
+        spread = never_below_zero(_mean_of(self._squares, self._spread, n), n)
         if not (level.window.independent and spread.window.independent):
             level, spread = skewed(level), skewed_squares(level, spread, n)
         return Calibration(level, spread, self._cells(n, level, spread))
@@ -163,6 +163,11 @@ def _mean_of(series: NDArray[np.float64], dispersion: Dispersion, n: int) -> Mea
     return Mean(float(series.mean()), variance, skewness, skewness, inflation, whole)
 
 
+def no_thinner(of: Mean) -> Mean:
+    """Without the thinner tails that skewness gives: they end somewhere, and where is known too badly to bet on it."""
+    return replace(of, below=min(0.0, of.below), above=max(0.0, of.above))
+
+
 def skewed(level: Mean) -> Mean:
     """Third moments add up over neighbours faster than second ones do; nothing is gained from a thinner tail."""
     steep = 1.5 * level.above
@@ -177,7 +182,7 @@ def skewed_squares(level: Mean, spread: Mean, n: int) -> Mean:
     return replace(spread, below=_ends_at_zero(spread, n), above=spread.above * factor)
 
 
-def _never_below_zero(spread: Mean, n: int) -> Mean:
+def never_below_zero(spread: Mean, n: int) -> Mean:
     """A mean of squares may come as near to 0 as it likes, however skewed an outlier makes the reference seem."""
     return replace(spread, below=min(spread.below, _ends_at_zero(spread, n)))
 

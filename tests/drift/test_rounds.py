@@ -11,7 +11,7 @@ from drift.fleet_windows import UNIT, counted, dependent, margins, references, w
 from edgeops.core.counters import Counters
 from edgeops.drift.budget import parse_false_alarms
 from edgeops.drift.device_track import QUIET, SeenWindow, Track
-from edgeops.drift.learned import learn
+from edgeops.drift.learned import learn, learned_together
 from edgeops.drift.matrix import Matrix
 from edgeops.drift.pooled import look_at_pool
 from edgeops.drift.rounds import Round, Terms, judge_round
@@ -234,6 +234,26 @@ class TestLearnedReferences:
         assert p[0] == 1.0
         assert p[1] > 0.01
         assert p[2] < 1e-9
+
+    @pytest.mark.parametrize("rare", [0.02, 0.05, 0.3])
+    def test_a_feature_of_two_values_is_quiet_in_windows_and_pools(self, rare: float) -> None:
+        """The thin tail of a skewed mean ends somewhere, and an estimate of where was bet on: p-values of 0."""
+
+        def of(seed: int, n: int) -> Counters:
+            values = world(seed, n)
+            values[:, 2] = np.where(np.random.default_rng(seed).random(n) < rare, -3 * UNIT, UNIT // 4)
+            return counted(AGAINST, values, margins(seed, n))
+
+        own = learn(AGAINST, [of(seed, 50) for seed in range(8)])
+        alone = look_at(own, Matrix.of([of(seed, 50) for seed in range(100, 400)])).p[:, 2]
+        assert (alone < 1e-4).sum() == 0
+        many = [learn(AGAINST, [of(1000 * d + s, 50) for s in range(8)]) for d in range(10)]
+        together = learned_together(many)
+        pools = [
+            look_at_pool(together, Matrix.of([of(10**6 + 100 * r + d, 50) for d in range(10)]))
+            for r in range(60)
+        ]
+        assert all(pool is not None and pool.looks.p[0, 2] > 1e-4 for pool in pools)
 
     def test_its_bins_stay_those_of_the_plan(self) -> None:
         own = self._device(0.5)
