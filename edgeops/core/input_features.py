@@ -40,6 +40,7 @@ FEATURES = (
 OF_KIND = {
     "image": ("level", "spread", "contrast", "sharpness", "clipped", "detail_4"),
     "audio": ("level", "spread", "sharpness", "clipped", *BANDS),
+    "table": ("level", "spread", "contrast", "clipped", *BANDS),
     "series": ("level", "spread", "contrast", "sharpness", "clipped", "detail_2", "detail_4", "detail_8"),
 }
 """What is observed where a recipe does not say, by the kind of its data."""

@@ -57,7 +57,7 @@ def test_the_environment_goes_before_the_file(tmp_path: Path, monkeypatch: pytes
     [
         ('fleet = "f"\nbrokr = "x"', "brokr", "broker"),
         ('fleet = "f"\n[rolout]\nx = 1', "rolout", "rollout"),
-        ('fleet = "f"\n[drift]\nalfa = 1', "drift.alfa", "alpha"),
+        ('fleet = "f"\n[drift]\nmin_sise = 1', "drift.min_sise", "min_size"),
         ('fleet = "f"\n[retrain]\nmin_sample = 1', "retrain.min_sample", "min_samples"),
         ('fleet = "f"\n[capture]\nzzzz = 1', "capture.zzzz", None),
     ],

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from edgeops.control.devices import enroll_device
-from edgeops.control.settings import DriftSettings, ReportSettings, RetrainSettings, Settings
+from edgeops.control.settings import CaptureSettings, DriftSettings, ReportSettings, RetrainSettings, Settings
 from edgeops.control.workspace import Workspace, init_workspace
 from edgeops.core.errors import CheckFailed, EdgeOpsError, UsageError
 from edgeops.files import write_atomic
@@ -29,10 +29,12 @@ ROUND_S = 2.0
 LEARN_WINDOWS = 8
 """Each device sees some hundred images again and again: they are its world, and not the training data."""
 BROKEN = "cam-02"
+SAMPLES = 200
+"""So many inputs are captured at the most, of all devices that drift together."""
 SHARDS = 2
 
 
-def make_workspace(root: Path, seed: int, broker: str) -> Workspace:
+def make_workspace(root: Path, devices: int, seed: int, broker: str) -> Workspace:
     """A fresh workspace; one that an earlier demo left is replaced, anything else is refused."""
     if root.exists() and any(root.iterdir()):
         if not (root / MARKER).exists():
@@ -49,6 +51,7 @@ def make_workspace(root: Path, seed: int, broker: str) -> Workspace:
         broker,
         # Windows close by count alone: what is decided then depends on the seed and not on the machine's speed.
         report=ReportSettings(WINDOW_INFERENCES, 0, 1000, labels=False),  # truths are dear in this story
+        capture=CaptureSettings(budget=max(1, SAMPLES // -(-devices // 2))),
         drift=DriftSettings(round_s=ROUND_S, learn_windows=LEARN_WINDOWS),
         retrain=RetrainSettings(settle_windows=6, capture_windows=8, min_samples=60, seed=seed),
     )

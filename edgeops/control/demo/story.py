@@ -81,7 +81,7 @@ class Demo:
             if url is None:
                 private = stack.enter_context(PrivateBroker())
                 url, kind = private.url, str(private.kind)
-            self._workspace = make_workspace(self._root, self._seed, url)
+            self._workspace = make_workspace(self._root, self._devices, self._seed, url)
             self._processes = Processes(self._root)
             stack.callback(self._processes.stop)
             self._stage.step(1, "workspace", f"{self._root}   registry, blob store, signing keys")
