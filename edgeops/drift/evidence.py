@@ -35,7 +35,8 @@ class Counted:
     @property
     def n(self) -> NDArray[np.int64]:
         """Values behind each window, (W,)."""
-        total: NDArray[np.int64] = self.bins.sum(axis=1)
+        # a product is several times faster than a sum over a short axis, and this is done for each look
+        total: NDArray[np.int64] = self.bins @ np.ones(self.bins.shape[1], np.int64)
         return total
 
     def __add__(self, other: Counted) -> Counted:
@@ -76,7 +77,8 @@ def p_values(reference: Known, counted: Counted, calibration: Calibration) -> ND
 
 def weighed(p: NDArray[np.float64]) -> NDArray[np.float64]:
     """One p-value out of the three, (W,): the smallest in proportion to what each test may use up."""
-    smallest: NDArray[np.float64] = np.minimum(1.0, (p / WEIGHTS).min(axis=-1))
+    level, spread, shape = np.moveaxis(p / WEIGHTS, -1, 0)
+    smallest: NDArray[np.float64] = np.minimum(1.0, np.minimum(np.minimum(level, spread), shape))
     return smallest
 
 
