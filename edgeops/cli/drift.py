@@ -121,6 +121,8 @@ def explain(
         return
     first = facts["features"][0]["feature"]
     bins = facts["bins"][first]
+    if not bins["reference"]:
+        return  # errors, faults and all features together have no bins
     if not bins["current"]:
         say(f"{first}: the windows of then are not kept any more (registry.keep_days)")
         return

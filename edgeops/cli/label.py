@@ -59,6 +59,10 @@ def export(
     written = export_labels(Workspace(Path(workspace)), Path(folder), model, alert, limit)
     form = chosen(output, json)
     print_facts(written, form)
+    if not written["inputs"]:
+        say(
+            "no captured input without a truth: none was written (edgeops drift list shows whether one is awaited)"
+        )
     if form is Format.TABLE and written["inputs"]:
         say(
             f"Next: fill in {Path(folder) / SHEET}, then edgeops label import {folder} --workspace {workspace}"

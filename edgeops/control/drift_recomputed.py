@@ -14,13 +14,13 @@ from typing import Any
 from sqlmodel import Session, col, select
 
 from edgeops.control.drift_records import has_alarmed
-from edgeops.control.drift_references import MOST_LEARNED, stored_references
+from edgeops.control.drift_references import stored_references
 from edgeops.control.drift_watch import BURN_IN_WINDOWS, cohorts_of, seen_window, slotted
 from edgeops.control.plans import PlanShelf
 from edgeops.control.workspace import Workspace
 from edgeops.core.counters import Counters
 from edgeops.drift.device_track import SeenWindow, Track
-from edgeops.drift.learned import learn
+from edgeops.drift.learned import MOST_LEARNED, learn
 from edgeops.drift.rounds import Finding, judge_round
 from edgeops.drift.signals import References
 from edgeops.drift.watch_terms import WatchTerms

@@ -27,12 +27,15 @@ def record_findings(
     at_fault = {finding.window.device for finding in findings if finding.quality}
     at_fault |= {row.device_id for row, _ in _unclosed(session, version, QUALITY) if row.cleared_at is None}
     known = acknowledged_devices(session, version)
+    answered = _answered_until(session, version)
     for finding in findings:
         window, kind = finding.window, QUALITY if finding.quality else DRIFT
         if kind == DRIFT and window.device in at_fault:
             continue  # what a broken sensor shows is no changed world
         if (kind, window.device) in known:
             continue  # a person has said that it needs no answer: it has to be quiet first
+        if kind == DRIFT and received[window.id] <= answered.get(window.device, 0.0):
+            continue  # it came before the answer did, and is judged after it
         line = record_device(
             session,
             version,
@@ -136,6 +139,24 @@ def acknowledged_devices(session: Session, version: ModelVersion) -> frozenset[t
     return frozenset(
         (kind, row.device_id) for kind in (DRIFT, QUALITY) for row, _ in _acknowledged(session, version, kind)
     )
+
+
+def _answered_until(session: Session, version: ModelVersion) -> dict[str, float]:
+    """By device, when the last alert was closed in which it still drifted."""
+    query = (
+        select(AlertDevice.device_id, Alert.closed_at)
+        .join(Alert, col(Alert.id) == col(AlertDevice.alert_id))
+        .where(
+            Alert.model_version_id == version.id,
+            Alert.kind == DRIFT,
+            Alert.state == "closed",
+            col(AlertDevice.cleared_at).is_(None),
+        )
+    )
+    found: dict[str, float] = {}
+    for device_id, closed_at in session.exec(query):
+        found[device_id] = max(found.get(device_id, 0.0), closed_at or 0.0)
+    return found
 
 
 def _acknowledged(session: Session, version: ModelVersion, kind: str) -> list[tuple[AlertDevice, Alert]]:

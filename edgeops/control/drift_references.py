@@ -17,13 +17,12 @@ from edgeops.core.moments import steps
 from edgeops.core.observe import MARGIN, ObservePlan, bin_of
 from edgeops.drift.categories import CategoryReference
 from edgeops.drift.importance import importance
+from edgeops.drift.learned import MOST_LEARNED
 from edgeops.drift.multivariate import FourierReference
 from edgeops.drift.reference import FeatureReference
 from edgeops.drift.signals import References
 from edgeops.registry.blobs import BlobStore
 from edgeops.registry.tables import LearnedReference, ModelVersion, Run
-
-MOST_LEARNED = 64
 
 
 def stored_references(

@@ -162,13 +162,24 @@ def _features(rows: list[AlertDevice], means: Mapping[str, float]) -> list[dict[
     )
 
 
+_QUALITY_WORDS = {
+    "stuck": "{size:.0%} of its inputs repeat the one before to the bit.",
+    "missing": "{size:.0%} of its inputs hold values that are no numbers.",
+    "rate": "Its inputs come {size:.2g} times as fast as they did.",
+}
+
+
 def _moved_words(features: list[dict[str, Any]], alert: Alert) -> str:
     if not features:
         return alert.reason or ""
     first = features[0]
     way = {"up": "up", "down": "down"}.get(first["direction"], "apart")
     rest = f", and {len(features) - 1} more moved" if len(features) > 1 else ""
-    return f"What moved most is {first['feature']}, {way} by a distance of {first['size']:.2f}{rest}."
+    if first["kind"] == "quality":
+        return _QUALITY_WORDS.get(first["feature"], "").format(size=first["size"])
+    if first["kind"] == "concept":
+        return f"The model errs more than when it was released, by {first['size']:.1%}{rest}."
+    return f"Look first at {first['feature']}, which moved {way} by a distance of {first['size']:.2f}{rest}."
 
 
 def _windows(session: Session, rows: list[AlertDevice], version: ModelVersion) -> list[ReportWindow]:

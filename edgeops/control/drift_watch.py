@@ -24,7 +24,6 @@ from edgeops.control.drift_records import (
     recorded,
 )
 from edgeops.control.drift_references import (
-    MOST_LEARNED,
     learn_window,
     learned_windows,
     stored_references,
@@ -43,7 +42,7 @@ from edgeops.core.errors import (
 from edgeops.core.messages import Report
 from edgeops.core.observe import ObservePlan
 from edgeops.drift.device_track import SeenWindow, Track, faults_of, follows, overlaps, taken
-from edgeops.drift.learned import learn
+from edgeops.drift.learned import MOST_LEARNED, learn
 from edgeops.drift.rounds import judge_round
 from edgeops.drift.seasons import slot_of
 from edgeops.drift.signals import References, too_short, usual_length

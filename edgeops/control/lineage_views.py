@@ -188,9 +188,10 @@ def _outcome(
         ).first()
         if again is None and devices:
             return {"verdict": "cleared", "words": "The devices are quiet again, without another version."}
+        why = f"the retrain is {last}" if last else (alert.reason or "no retrain").rstrip(".")
         return {
             "verdict": "open" if alert.state == "open" else "closed",
-            "words": f"Nothing was rolled out: {f'the retrain is {last}' if last else alert.reason or 'no retrain'}.",
+            "words": f"Nothing was rolled out: {why}.",
         }
     version = find_model(session, deployed[-1]["version"])
     windows = {device: _windows_since(session, device, version) for device in devices}

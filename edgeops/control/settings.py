@@ -16,6 +16,7 @@ from edgeops.core.errors import ConfigError, NotFoundError, UsageError
 from edgeops.core.known_keys import refuse_unknown
 from edgeops.core.topics import check_name
 from edgeops.drift.budget import parse_false_alarms
+from edgeops.drift.learned import MOST_LEARNED
 from edgeops.drift.policy import ALARMS, RetrainPolicy
 from edgeops.drift.rounds import Terms
 from edgeops.drift.seasons import SEASONS
@@ -80,6 +81,21 @@ class DriftSettings:
     learn_windows: int = 0
     season: str = ""
     run_length: float = 30_000.0
+
+    def __post_init__(self) -> None:
+        """Refuse what means nothing: ``ValueError``."""
+        if not 0 <= self.min_size < 1:
+            raise ValueError(f"min_size = {self.min_size}: a distance from 0 to below 1 is needed")
+        if self.min_inputs < 1 or self.round_s <= 0 or self.run_length < 10:
+            raise ValueError(
+                "min_inputs of at least 1, round_s above 0 and run_length of at least 10 are needed"
+            )
+        if self.learn_windows == 1 or self.learn_windows > MOST_LEARNED:
+            raise ValueError(f"learn_windows = {self.learn_windows}: 0, or 2 to {MOST_LEARNED}")
+        if self.season and not self.learn_windows:
+            raise ValueError(
+                "a season needs learn_windows: its references are learned, e.g. learn_windows = 40"
+            )
 
     def terms(self) -> WatchTerms:
         """What the drift watch needs of them."""
@@ -274,12 +290,13 @@ def _section(cls: type[Any], table: object, path: Path, name: str) -> Any:
     values = {}
     for key, value in table.items():
         values[key] = _checked(value, str(kinds[key]), f"{path}: {name}.{key} = {value!r}", str(path), key)
-    section = cls(**values)
-    if isinstance(section, RetrainSettings):
-        try:
+    try:
+        section = cls(**values)
+        if isinstance(section, RetrainSettings):
             section.policy()
-        except ValueError as error:
-            raise ConfigError(f"{path}: [{name}]: {error}", file=str(path), key=name) from error
+    except ValueError as error:
+        fix = f"correct [{name}] in {path}"
+        raise ConfigError(f"{path}: [{name}]: {error}", fix=fix, file=str(path), key=name) from error
     return section
 
 

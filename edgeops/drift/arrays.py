@@ -94,7 +94,7 @@ def _numbers(values: Any, what: str, key: str) -> NDArray[np.float64]:
 
 
 def _classes(found: Mapping[str, Any], key: str, rows: int, what: str) -> NDArray[np.int64] | None:
-    """Classes as whole numbers from 0 on; what is missing or negative is -1, not known (yet)."""
+    """Classes as whole numbers from 0 on; what is missing or -1 is not known (yet)."""
     if key not in found:
         return None
     values = _numbers(found[key], what, key)
@@ -102,6 +102,8 @@ def _classes(found: Mapping[str, Any], key: str, rows: int, what: str) -> NDArra
         raise DataError(
             f"{what}: {key} has the shape {values.shape} for {rows} rows of x", fix=_FIX, file=what
         )
+    if np.any(values[np.isfinite(values)] < -1):
+        raise DataError(f"{what}: {key} has classes below -1, which is 'not known'", fix=_FIX, file=what)
     known = np.isfinite(values) & (values >= 0)
     whole = np.where(known, values, -1.0)
     if np.any(whole != np.floor(whole)):

@@ -38,7 +38,8 @@ class FalseAlarms:
             rate = self.count * interval_s / self.seconds
         else:
             raise UsageError(
-                "how long a window lasts is not known here", fix="write it as '1 per 3000 windows'"
+                "how long a window lasts is not known here",
+                fix="say it, e.g. --interval 1m, or write '1 per 3000 windows'",
             )
         if not 0 < rate < 0.5:
             raise UsageError(f"{rate:g} false alarms a window leave nothing to find", fix=FIX)

@@ -34,6 +34,8 @@ from edgeops.drift.signals import BinnedReference, References
 
 PRIOR = 10
 MOST_TOGETHER = 500
+MOST_LEARNED = 64
+"""So many first windows of a device are its reference at the most."""
 _LEAST_VARIANCE = 1e-9
 _DOUBT = 0.05
 LEAST_CELLS = 3

@@ -65,8 +65,9 @@ def replay(
             fix="give a smaller --window",
         )
     detectors = _detectors(reference, stream, window)
+    notes = _left_out(reference, stream)
     total = sum(SHARES[detector.kind] for detector in detectors)
-    found = Replay(len(stream.x) // window)
+    found = Replay(len(stream.x) // window, notes=notes)
     for span, part in SPANS:
         if span > found.windows:
             continue
@@ -81,6 +82,21 @@ def replay(
     found.alarms += _concept(reference, stream, window, run_length, found.notes)
     found.alarms = _each_once(found.alarms)
     return found
+
+
+def _left_out(reference: Arrays, stream: Arrays) -> list[str]:
+    """Which looks are not taken for want of something in the arrays."""
+    notes = []
+    holes = sum(int((~np.isfinite(arrays.x)).any(axis=1).sum()) for arrays in (reference, stream))
+    if holes and stream.x.shape[1] > 1 and not np.isfinite(stream.x).all():
+        notes.append(
+            f"{holes} rows have missing values: how features depend on each other (multivariate) is not judged"
+        )
+    if (stream.y_true is None) != (stream.y_pred is None) and stream.y_true is not None:
+        notes.append("labels (y_true) without predictions (y_pred) are not judged")
+    if reference.y_true is not None and stream.y_true is None:
+        notes.append("the stream has no labels (y_true): errors are not judged")
+    return notes
 
 
 def _detectors(reference: Arrays, stream: Arrays, window: int) -> list[Detector]:

@@ -102,13 +102,22 @@ def read_section(source: Source, table: object, section: str, keys: Mapping[str,
     return values
 
 
+_WANTED = {
+    str: "text",
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    list: "a list",
+    dict: "a table",
+}
+
+
 def _checked(source: Source, dotted: str, key: Key, value: object) -> Any:
     """``value`` as the key's type, within its range; a whole number passes for a float, a bool does not."""
     if key.type is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
     if not isinstance(value, key.type) or (isinstance(value, bool) and key.type is not bool):
-        wanted = {str: "text", int: "a whole number", float: "a number", list: "a list", dict: "a table"}
-        raise source.error(dotted, f"{dotted!r} must be {wanted[key.type]}, not {value!r}", value)
+        raise source.error(dotted, f"{dotted!r} must be {_WANTED[key.type]}, not {value!r}", value)
     if isinstance(value, int | float):
         low, high = key.low, key.high
         if (low is not None and not value >= low) or (high is not None and not value <= high):

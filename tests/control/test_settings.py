@@ -76,8 +76,11 @@ def test_an_unknown_key_is_named_with_the_nearest_known_one(
     [
         "fleet = 5", "fleet = ''", "fleet = 'a/b'", "broker = 5", "report = 5", "[[report]]",
         "[report]\nwindow_inferences = -1", "[report]\ninterval_ms = 1.5", "[report]\ninterval_ms = '5'",
-        "[report]\ninterval_ms = true", "[drift]\nalpha = '1'", "[drift]\nalpha = -1", "[drift]\nalpha = true",
-        "[drift]\nalpha = nan", "[retrain]\nautomatic = 1", "[retrain]\nautomatic = 'yes'",
+        "[report]\ninterval_ms = true", "[drift]\nmin_size = '1'", "[drift]\nmin_size = -1",
+        "[drift]\nmin_size = true",
+        "[drift]\nmin_size = nan", "[drift]\nmin_size = 2", "[drift]\nlearn_windows = 1", "[drift]\nround_s = 0",
+        "[drift]\nlearn_windows = 100000", "[drift]\nseason = 'day'", "[drift]\nfalse_alarms = 'few'",
+        "[retrain]\nautomatic = 1", "[retrain]\nautomatic = 'yes'",
         "[rollout]\nstages = 100", "[rollout]\nstages = []", "[rollout]\nstages = [50]",
         "[rollout]\ngates = ['speed=1']",
         "[rollout]\nstages = [50, 10, 100]", "[rollout]\nstages = [0, 100]", "[rollout]\nstages = [50, 50, 100]",

@@ -124,6 +124,15 @@ def test_a_reference_that_is_too_small_is_said_with_the_number_that_is_needed() 
     assert any("4 windows are not merged" in note for note in dependent.notes)
 
 
+def test_what_is_not_looked_at_is_said() -> None:
+    x = normal(2, 4_000, 3)
+    x[17, 1] = np.nan
+    labels = np.zeros(4_000, np.int64)
+    found = watch(arrays(normal(1, 5_000, 3)), arrays(x, y_true=labels))
+    assert any("multivariate" in note for note in found.notes)
+    assert any("without predictions" in note for note in found.notes)
+
+
 def test_the_same_arrays_give_the_same_alarms() -> None:
     x = normal(2, 8_000, FEATURES)
     x[4_000:] *= 1.5
@@ -152,6 +161,7 @@ GOOD = {"x": np.zeros((300, 2))}
         ({"x": np.zeros((2, 2, 2))}, "shape"),
         ({**GOOD, "y_true": np.zeros(7)}, "for 300 rows"),
         ({**GOOD, "y_pred": np.full(300, 0.5)}, "whole numbers"),
+        ({**GOOD, "y_true": np.full(300, -7)}, "below -1"),
         ({**GOOD, "confidence": np.full(300, 1.5)}, "from 0 to 1"),
         ({**GOOD, "features": np.array(["a", "a"])}, "different names"),
     ],

@@ -93,6 +93,7 @@ def test_the_digest_knows_values_and_not_layout(tmp_path: Path) -> None:
         ("epochs = 3", "epochs = 3.5", 16, "'training.epochs' must be a whole number, not 3.5"),
         ("epochs = 3", "epochs = true", 16, "'training.epochs' must be a whole number, not True"),
         ("epochs = 3", 'epochs = "3"', 16, "'training.epochs' must be a whole number, not '3'"),
+        ("[observe]", '[observe]\nmultivariate = "yes"', 24, "'observe.multivariate' must be true or false"),
         ("epochs = 3", "epochs = 0", 16, "'training.epochs' must lie in 1..10000, not be 0"),
         ("learning_rate = 1", "learning_rate = nan", 17, "'training.learning_rate' must lie in"),
         ("epochs = 3\n", "", 15, "'training.epochs' is missing"),

@@ -70,18 +70,20 @@ def drift_starts(entries: Iterable[Entry]) -> dict[str, int]:
 
 
 def detection(session: Session, version: ModelVersion, starts: dict[str, int]) -> tuple[dict[str, int], int]:
-    """(windows from the change to the alarm, per device; alarms that came before any change)."""
+    """(windows from the change to the first alarm, per device; devices that alarmed before any change)."""
     rows = session.exec(
         select(AlertDevice)
         .join(Alert, col(Alert.id) == col(AlertDevice.alert_id))
         .where(Alert.model_version_id == version.id, Alert.kind == DRIFT)
+        .order_by(col(AlertDevice.alert_id))
     ).all()
+    first = {row.device_id: row.sequence for row in reversed(rows)}
     waited = {
-        row.device_id: row.sequence - starts[row.device_id] + 1
-        for row in rows
-        if row.device_id in starts and row.sequence >= starts[row.device_id]
+        device: sequence - starts[device] + 1
+        for device, sequence in first.items()
+        if device in starts and sequence >= starts[device]
     }
-    return waited, len(rows) - len(waited)
+    return waited, len(first) - len(waited)
 
 
 def sensor_faults(session: Session, entries: Iterable[Entry]) -> dict[str, int]:
