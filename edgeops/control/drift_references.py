@@ -7,12 +7,13 @@ import zipfile
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 from sqlmodel import Session
 
 from edgeops.core.codec import dump, load
 from edgeops.core.counter_block import MAX_BLOCK, pack_counters, unpack_counters
 from edgeops.core.counters import Counters
-from edgeops.core.errors import DataError, NotFoundError
+from edgeops.core.errors import DataError, NotFoundError, TrustError
 from edgeops.core.moments import steps
 from edgeops.core.observe import MARGIN, ObservePlan, bin_of
 from edgeops.drift.categories import CategoryReference
@@ -32,24 +33,12 @@ def stored_references(
 
     Raises ``NotFoundError`` where nothing was, or is any more, and ``DataError`` where it is too little to judge by.
     """
-    run = session.get(Run, version.run_id)
-    digest = (run.record if run is not None else {}).get("drift_reference_sha256")
-    if digest is None:
-        raise NotFoundError(
-            f"{version.model}@{version.version} has no stored reference", fix="train it again"
-        )
-    return references_from(blobs.get(digest), plan)
+    return references_from(_stored(blobs, session, version), plan)
 
 
 def references_from(raw: bytes, plan: ObservePlan) -> References:
     """References from an NPZ file as ``edgeops.training.package.reference_file`` makes it; raises ``DataError``."""
-    try:
-        with np.load(io.BytesIO(raw)) as file:
-            values, margin, predicted = file["features"], file["margin"], file["predicted"]
-    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise DataError(
-            f"the stored reference cannot be read: {error}", fix="train the model again"
-        ) from error
+    values, margin, predicted = _arrays(raw, "features", "margin", "predicted")
     if values.ndim != 2 or values.shape[1] != len(plan.features):
         raise DataError(
             "the stored reference is not of the features that are counted", fix="train the model again"
@@ -77,33 +66,41 @@ def importances(
     blobs: BlobStore, session: Session, version: ModelVersion, plan: ObservePlan
 ) -> dict[str, float]:
     """How much each observed feature means to the model, 0 to 1; empty where nothing is stored to tell by."""
-    run = session.get(Run, version.run_id)
-    digest = (run.record if run is not None else {}).get("drift_reference_sha256")
     try:
-        raw = blobs.get(digest) if digest is not None else None
-    except NotFoundError:
-        raw = None
-    if raw is None:
+        raw = _stored(blobs, session, version)
+        values, predicted, margin = _arrays(raw, "validation", "predicted", "margin")
+    except (DataError, NotFoundError, TrustError):
         return {}
-    with np.load(io.BytesIO(raw)) as file:
-        if "validation" not in file:
-            return {}
-        values, predicted, margin = file["validation"], file["predicted"], file["margin"]
     return {
         feature.name: importance(bin_of(feature.edges, values[:, column]), predicted, margin)
         for column, feature in enumerate(plan.features)
     }
 
 
-def labelled_reference(blobs: BlobStore, session: Session, version: ModelVersion) -> tuple[int, int] | None:
-    """(errors, labels) of the validation set; None where nothing is stored."""
+def labelled_reference(blobs: BlobStore, session: Session, version: ModelVersion) -> tuple[int, int]:
+    """(errors, labels) of the validation set; raises as ``stored_references`` does, and ``TrustError``."""
+    predicted, truth = _arrays(_stored(blobs, session, version), "predicted", "truth")
+    return int((predicted != truth).sum()), len(truth)
+
+
+def _stored(blobs: BlobStore, session: Session, version: ModelVersion) -> bytes:
     run = session.get(Run, version.run_id)
     digest = (run.record if run is not None else {}).get("drift_reference_sha256")
     if digest is None:
-        return None
-    with np.load(io.BytesIO(blobs.get(digest))) as file:
-        wrong = file["predicted"] != file["truth"]
-    return int(wrong.sum()), len(wrong)
+        raise NotFoundError(
+            f"{version.model}@{version.version} has no stored reference", fix="train it again"
+        )
+    return blobs.get(digest)
+
+
+def _arrays(raw: bytes, *names: str) -> list[NDArray[np.int64]]:
+    try:
+        with np.load(io.BytesIO(raw)) as file:
+            return [file[name] for name in names]
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise DataError(
+            f"the stored reference cannot be read: {error}", fix="train the model again"
+        ) from error
 
 
 def learned_windows(

@@ -222,7 +222,7 @@ class DriftWatch:
         if manifest not in self._stored:
             try:
                 self._stored[manifest] = stored_references(self._blobs, session, version, plan)
-            except (DataError, NotFoundError) as error:
+            except (DataError, NotFoundError, TrustError) as error:
                 self._stored[manifest] = None
                 count(
                     session,

@@ -13,7 +13,7 @@ from sqlmodel import Session, col, func, select
 
 from edgeops.control.drift_records import DRIFT, alarmed_devices, clear_quiet, record_device
 from edgeops.control.drift_references import labelled_reference
-from edgeops.core.errors import NotFoundError
+from edgeops.core.errors import DataError, NotFoundError, TrustError
 from edgeops.drift.concept import RUN_LENGTH, ErrorStream, base_rate_of, erring
 from edgeops.drift.rounds import FLEET, Shift
 from edgeops.registry.blobs import BlobStore
@@ -90,10 +90,10 @@ class ErrorWatch:
     def _new_stream(self, session: Session, version: ModelVersion) -> ErrorStream | None:
         try:
             known = labelled_reference(self._blobs, session, version)
-        except NotFoundError as error:
+        except (DataError, NotFoundError, TrustError) as error:
             count(session, "version without a reference", "", error.message)
             return None
-        if known is None or not known[1]:
+        if not known[1]:
             return None
         rate, error_of_rate = base_rate_of(*known)
         # a rate that is thought too low costs false alarms, one too high a little delay

@@ -4,99 +4,47 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 
-import numpy as np
 import pytest
 from sqlmodel import Session, select
-from support.drift_reference import give_reference, quantized, reference_file
-from support.packages import FLEET, build, observe_plan
-from support.registry import NOW, add_devices, add_version, report
+from support.drift_reference import reference_file
+from support.drift_story import (
+    NEXT,
+    PLAN,
+    ROUND,
+    TERMS,
+    counted,
+    hear,
+    play,
+    rows,
+    said,
+    story_blobs,
+    story_session,
+)
+from support.registry import NOW
 
 from edgeops.control.drift_recomputed import recomputed
 from edgeops.control.drift_records import ACKNOWLEDGED, QUALITY
 from edgeops.control.drift_references import references_from
 from edgeops.control.drift_watch import BURN_IN_WINDOWS, DriftWatch
-from edgeops.control.error_watch import ErrorWatch
-from edgeops.core import topics
-from edgeops.core.codec import encode
-from edgeops.core.counters import Counters
 from edgeops.core.errors import DataError
-from edgeops.core.messages import PredictionId, Report
-from edgeops.core.topics import Kind
-from edgeops.core.transport import Received
 from edgeops.core.window import Window
-from edgeops.drift.budget import parse_false_alarms
 from edgeops.drift.device_track import QUIET
-from edgeops.drift.rounds import Terms
-from edgeops.drift.watch_terms import WatchTerms
-from edgeops.fleet.ingest import take_batch
 from edgeops.registry.blobs import BlobStore
 from edgeops.registry.counts import totals
-from edgeops.registry.store import open_registry
-from edgeops.registry.tables import Alert, AlertDevice, Device, LabelTruth, ModelVersion, Run
-
-PACKAGE, NEXT = build(), build(2)
-PLAN = observe_plan()
-ROUND = 60.0
-TERMS = WatchTerms(Terms(parse_false_alarms("1 per 3000 windows").of_window), ROUND)
-INPUTS = 60
-
-
-@cache
-def counted(sequence: int, brighter: float = 0.0, faulty: bool = False) -> Counters:
-    window = Window(PLAN)
-    for number in range(INPUTS):
-        seed = 1000 + INPUTS * sequence + (0 if faulty else number)
-        window.count_input(quantized(PACKAGE, seed, brighter))
-        scores = np.full(5, -128, np.int8)
-        scores[number % 5] = 127
-        window.count_prediction(number % 5, 15, 100, scores)
-    return window.counters()
-
-
-def said(sequence: int, brighter: float = 0.0, package=PACKAGE, faulty: bool = False, **other) -> Report:
-    made = report(sequence, package=package, start_ms=sequence * 1000, **other)
-    return replace(made, counters=counted(sequence, brighter, faulty))
+from edgeops.registry.tables import Alert, Device, ModelVersion, Run
 
 
 @pytest.fixture
 def blobs(tmp_path: Path) -> BlobStore:
-    store = BlobStore(tmp_path / "blobs")
-    for package in (PACKAGE, NEXT):
-        for blob in [*package.blobs.values(), package.envelope]:
-            store.put(blob)
-    return store
+    return story_blobs(tmp_path)
 
 
 @pytest.fixture
 def session(tmp_path: Path, blobs: BlobStore) -> Iterator[Session]:
-    registry = open_registry(tmp_path / "registry.db", create=True)
-    with registry.session() as opened:
-        for package in (PACKAGE, NEXT):
-            version = add_version(opened, package, parent=1 if package is NEXT else None)
-            give_reference(opened, blobs, version)
-        add_devices(opened, "a", "b", "c")
+    with story_session(tmp_path, blobs) as opened:
         yield opened
-    registry.close()
-
-
-def hear(session: Session, device: str, one: Report, at: float) -> None:
-    take_batch(session, FLEET, [Received(topics.device(FLEET, device, Kind.REPORT), encode(one))], at)
-
-
-def play(session: Session, watch: DriftWatch, reports: list[Report], device: str = "a") -> list[str]:
-    """A report a round; what was told."""
-    told = []
-    for number, one in enumerate(reports):
-        hear(session, device, one, NOW + number * ROUND)
-        told += watch.tick(session, NOW + (number + 1) * ROUND)
-    return told
-
-
-def rows(session: Session) -> list[AlertDevice]:
-    return list(session.exec(select(AlertDevice).order_by("raised_at", "device_id")))
 
 
 STORY = [said(n, brighter=6.0 if n > 4 else 0.0) for n in range(1, 8)]
@@ -235,60 +183,6 @@ class TestOwnReferences:
         assert watch.tick(session, midnight + 5 * 86_400) == [f"alert 1: a drifted in window {sequence + 1}"]
 
 
-class Labelled:
-    def _labels(self, session: Session, device: str, count: int, wrong_every: int, start: int = 0) -> None:
-        prefix = PACKAGE.digest[:8]
-        for number in range(start, start + count):
-            truth = 1 if wrong_every and number % wrong_every == 0 else 0
-            session.add(
-                LabelTruth(
-                    prediction=PredictionId(prefix, 1, 1 + number // 60, number % 60, 0, 15).pack().hex()
-                    + device,
-                    device_id=device,
-                    model="digits",
-                    manifest_prefix=prefix.hex(),
-                    boot=1,
-                    sequence=1 + number // 60,
-                    predicted=0,
-                    truth=truth,
-                    received_at=NOW,
-                )
-            )
-        session.flush()
-
-
-class TestErrors(Labelled):
-    def test_as_many_errors_as_before_say_nothing_and_more_do(self, session, blobs) -> None:
-        watch = ErrorWatch(blobs)
-        self._labels(session, "a", 1000, 10)
-        assert watch.tick(session, NOW) == []
-        self._labels(session, "a", 300, 3, start=1000)
-        (line,) = watch.tick(session, NOW)
-        assert line.startswith("alert 1: a drifted")
-        (row,) = rows(session)
-        assert (row.shifts[0]["kind"], row.shifts[0]["signal"]) == ("concept", "errors")
-
-    @pytest.mark.parametrize("cut", [1, 50, 299])
-    def test_a_restart_goes_on_where_it_was(self, session, blobs, cut: int) -> None:
-        self._labels(session, "a", cut, 3)
-        told = ErrorWatch(blobs).tick(session, NOW)
-        self._labels(session, "a", 300 - cut, 3, start=cut)
-        told += ErrorWatch(blobs).tick(session, NOW)
-        assert len(told) == 1
-
-    def test_the_errors_of_a_device_whose_inputs_drifted_are_explained(self, session, blobs) -> None:
-        play(session, DriftWatch(blobs, TERMS), [said(1), said(2, 6.0)])
-        self._labels(session, "a", 600, 2)
-        self._labels(session, "b", 600, 10)
-        assert ErrorWatch(blobs).tick(session, NOW) == []
-
-    def test_only_devices_that_err_more_are_named_where_some_do(self, session, blobs) -> None:
-        self._labels(session, "a", 250, 2)
-        self._labels(session, "b", 250, 10)
-        told = ErrorWatch(blobs).tick(session, NOW)
-        assert [line.split()[2] for line in told] == ["a"]
-
-
 @pytest.mark.parametrize(
     "raw", [b"", b"PK\x03\x04 no zip", reference_file()[:-40]], ids=["empty", "none", "cut"]
 )
@@ -390,49 +284,3 @@ class TestWhatAReviewFound:
             told += watch.tick(session, NOW + (n + 1) * ROUND)
         last = 2 + len(story)
         assert told == ["alert 1: a drifted in window 2", f"alert 2: a drifted in window {last}"]
-
-
-class TestWhatAReviewFoundOfErrors(Labelled):
-    def test_inputs_that_drift_too_are_told_beside_the_errors(self, session, blobs) -> None:
-        self._labels(session, "a", 300, 2)
-        assert ErrorWatch(blobs).tick(session, NOW)
-        play(session, DriftWatch(blobs, TERMS), [said(1), said(2), said(3, 6.0)])
-        (row,) = rows(session)
-        assert {shift["kind"] for shift in row.shifts} == {"concept", "data"}
-        assert row.sequence == 3
-
-    def test_input_flags_do_not_clear_what_labels_said(self, session, blobs) -> None:
-        self._labels(session, "a", 300, 2)
-        ErrorWatch(blobs).tick(session, NOW)
-        play(session, DriftWatch(blobs, TERMS), [said(n) for n in range(1, 2 * QUIET)])
-        (row,) = rows(session)
-        assert (row.flags, row.cleared_at) == ([], None)
-
-    def test_errors_that_are_usual_again_clear_it(self, session, blobs) -> None:
-        watch = ErrorWatch(blobs)
-        self._labels(session, "a", 300, 2)
-        watch.tick(session, NOW)
-        self._labels(session, "a", 900, 20, start=300)
-        told = watch.tick(session, NOW + 1)
-        assert told == ["alert 1: cleared by itself"]
-
-    def test_a_late_label_of_a_time_of_drift_is_explained(self, session, blobs) -> None:
-        play(session, DriftWatch(blobs, TERMS), [said(1), said(2, 6.0), *(said(n) for n in range(3, 20))])
-        assert rows(session)[0].cleared_at is not None
-        prefix = PACKAGE.digest[:8]
-        for index in range(400):
-            session.add(
-                LabelTruth(
-                    prediction=PredictionId(prefix, 1, 2, index, 0, 15).pack().hex(),
-                    device_id="a",
-                    model="digits",
-                    manifest_prefix=prefix.hex(),
-                    boot=1,
-                    sequence=2,
-                    predicted=0,
-                    truth=index % 2,
-                    received_at=NOW,
-                )
-            )
-        session.flush()
-        assert ErrorWatch(blobs).tick(session, NOW + 30 * ROUND) == []
