@@ -1,0 +1,206 @@
+/* The execution plan: position-independent data that is run in place from flash.
+ *
+ * Little-endian. A header, then op records one after the other, then constants. Every `*_at` that names a constant
+ * counts bytes from the plan's first byte, every other place counts bytes from the arena's. The plan lies at an
+ * address that is a multiple of 4, and so does the arena. int32 tables begin at multiples of 4. Written by
+ * `edgeops compile` (edgeops/compile/plan_format.py mirrors these structures; a test compares every offset). */
+#ifndef EDGEOPS_PLAN_H
+#define EDGEOPS_PLAN_H
+
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define EO_PLAN_MAGIC 0x4C504F45u /* "EOPL" */
+#define EO_PLAN_FORMAT 1u
+
+/* How accumulators become int8 again. TWICE: a saturating doubling high multiplication, rounded, then a shift that
+ * rounds half away from zero, as TensorFlow Lite Micro does by default. */
+typedef enum eo_plan_rounding { EO_ROUNDING_TWICE = 1 } eo_plan_rounding;
+
+typedef enum eo_plan_type { EO_TYPE_INT8 = 1, EO_TYPE_INT16 = 2, EO_TYPE_FLOAT32 = 3 } eo_plan_type;
+
+typedef enum eo_op_code {
+    EO_OP_CONV_2D = 1,
+    EO_OP_DEPTHWISE_CONV_2D = 2,
+    EO_OP_FULLY_CONNECTED = 3,
+    EO_OP_AVERAGE_POOL_2D = 4,
+    EO_OP_MAX_POOL_2D = 5,
+    EO_OP_MEAN = 6,
+    EO_OP_ADD = 7,
+    EO_OP_MUL = 8,
+    EO_OP_SOFTMAX = 9,
+    EO_OP_TABLE = 10,   /* int8 to int8 by 256 values: logistic, tanh, relu, relu6, requantize */
+    EO_OP_FILL = 11,    /* with one value: what PAD adds */
+    EO_OP_MOVE = 12,    /* a strided copy: PAD, CONCATENATION, STRIDED_SLICE, TRANSPOSE, broadcasting */
+    EO_OP_QUANTIZE = 13,
+    EO_OP_DEQUANTIZE = 14,
+    EO_OP_SVDF = 15,
+    EO_OP_LSTM = 16,
+    EO_OP_END = 17      /* one past the last */
+} eo_op_code;
+
+/* One tensor at the plan's border. */
+typedef struct eo_plan_tensor {
+    uint32_t at; /* in the arena */
+    uint32_t bytes;
+    float scale; /* 0 for float32 */
+    int16_t zero_point;
+    uint8_t type; /* eo_plan_type */
+    uint8_t reserved;
+} eo_plan_tensor;
+
+typedef struct eo_plan_header {
+    uint32_t magic;
+    uint16_t format;
+    uint8_t rounding; /* eo_plan_rounding */
+    uint8_t reserved;
+    uint32_t plan_bytes;
+    uint32_t arena_bytes;
+    uint32_t state_bytes; /* the arena's first bytes keep their values from one inference to the next */
+    uint32_t ops_at;
+    uint32_t ops_bytes;
+    uint16_t op_count;
+    uint16_t reset_count;
+    uint32_t resets_at; /* eo_plan_reset[reset_count]: what the state begins as */
+    uint32_t macs;      /* of one inference */
+    eo_plan_tensor input;
+    eo_plan_tensor output;
+} eo_plan_header;
+
+typedef struct eo_plan_reset {
+    uint32_t at; /* in the arena, within state_bytes */
+    uint32_t bytes;
+    uint32_t value; /* 0..255: each byte */
+} eo_plan_reset;
+
+/* Every record begins so; record_bytes is a multiple of 4 and at least the size of the op's own structure. */
+typedef struct eo_op_head {
+    uint8_t code;  /* eo_op_code */
+    uint8_t flags; /* EO_OP_* below, 0 where the op names none */
+    uint16_t record_bytes;
+    uint32_t input;  /* in the arena */
+    uint32_t output; /* in the arena */
+} eo_op_head;
+
+#define EO_OP_PER_CHANNEL 1u    /* multipliers and shifts are one for each output channel, otherwise one for all */
+#define EO_OP_CONSTANT_INPUT 2u /* `input` (MOVE) or `other` (ADD, MUL) counts from the plan's first byte */
+
+/* How an accumulator becomes an int8: acc * multiplier * 2**(shift - 31), plus the zero point, clamped.
+ * multipliers_at: int32; shifts_at: int8, -31..30, positive is left; one or one for each channel. */
+
+/* Input and output are NHWC, N = 1. Weights int8: [out_c][k_h][k_w][in_c]. bias_at: int32[out_c], 0 without.
+ * What lies outside of the input counts as its zero point, whatever the padding is called. */
+typedef struct eo_op_conv {
+    eo_op_head head;
+    uint16_t in_h, in_w, in_c;
+    uint16_t out_h, out_w, out_c;
+    uint16_t k_h, k_w;
+    uint8_t stride_h, stride_w;
+    uint8_t dilation_h, dilation_w;
+    uint16_t pad_top, pad_left;
+    int16_t input_offset; /* minus the input's zero point: -127..128 */
+    int16_t output_offset;
+    int8_t clamp_min, clamp_max;
+    uint16_t reserved;
+    uint32_t weights_at, bias_at, multipliers_at, shifts_at;
+} eo_op_conv;
+
+/* EO_OP_DEPTHWISE_CONV_2D is the same structure with out_c = in_c * multiplier and weights [k_h][k_w][out_c]. */
+
+/* `rows` times in -> out. Weights int8 [out][in]. TFLM's filters have no zero point. */
+typedef struct eo_op_fully_connected {
+    eo_op_head head;
+    uint16_t rows, in, out;
+    int16_t input_offset;
+    int16_t output_offset;
+    int8_t clamp_min, clamp_max;
+    uint32_t weights_at, bias_at, multipliers_at, shifts_at;
+} eo_op_fully_connected;
+
+/* Average (rounded half away from zero over the values inside) and maximum; quantization stays. */
+typedef struct eo_op_pool {
+    eo_op_head head;
+    uint16_t in_h, in_w, channels;
+    uint16_t out_h, out_w;
+    uint16_t k_h, k_w;
+    uint8_t stride_h, stride_w;
+    uint16_t pad_top, pad_left;
+    int8_t clamp_min, clamp_max;
+    uint16_t reserved;
+} eo_op_pool;
+
+/* out[o][i] = sum over r of in[o][r][i], minus count * zero point, times multiplier, plus the output's zero point. */
+typedef struct eo_op_mean {
+    eo_op_head head;
+    uint32_t outer, reduce, inner;
+    int16_t input_zero_point, output_zero_point;
+    int32_t multiplier; /* with 1 / reduce in it */
+    int32_t shift;
+} eo_op_mean;
+
+/* `elements` values; the second operand repeats every other_elements values. Left shift 20 before the sum, as TFLM. */
+typedef struct eo_op_add {
+    eo_op_head head;
+    uint32_t other;
+    uint32_t elements, other_elements;
+    int16_t input_offset, other_offset, output_offset;
+    int8_t clamp_min, clamp_max;
+    int32_t input_multiplier, input_shift;
+    int32_t other_multiplier, other_shift;
+    int32_t output_multiplier, output_shift;
+    int32_t left_shift;
+} eo_op_add;
+
+typedef struct eo_op_mul {
+    eo_op_head head;
+    uint32_t other;
+    uint32_t elements, other_elements;
+    int16_t input_offset, other_offset, output_offset;
+    int8_t clamp_min, clamp_max;
+    int32_t multiplier, shift;
+} eo_op_mul;
+
+/* Fixed point as TFLM: exps_at are int32[exp_count], exp(-d * scale * beta) in Q0.31 for d = 0, 1, ...; what lies
+ * further below the maximum counts nothing. Output int8 with scale 1/256 and zero point -128. */
+typedef struct eo_op_softmax {
+    eo_op_head head;
+    uint32_t rows, depth;
+    uint32_t exps_at;
+    uint32_t exp_count; /* 1..256 */
+} eo_op_softmax;
+
+typedef struct eo_op_table {
+    eo_op_head head;
+    uint32_t elements;
+    uint32_t table_at; /* int8[256], indexed by the value + 128 */
+} eo_op_table;
+
+typedef struct eo_op_fill {
+    eo_op_head head; /* input is 0 */
+    uint32_t bytes;
+    int32_t value; /* of each byte */
+} eo_op_fill;
+
+#define EO_MOVE_RANK 5
+typedef struct eo_op_move {
+    eo_op_head head;
+    uint32_t unit; /* bytes that lie together */
+    uint32_t sizes[EO_MOVE_RANK];
+    int32_t input_strides[EO_MOVE_RANK]; /* in bytes; 0 repeats */
+    int32_t output_strides[EO_MOVE_RANK];
+} eo_op_move;
+
+typedef struct eo_op_quantize {
+    eo_op_head head; /* float32 to int8, or int8 to float32 */
+    uint32_t elements;
+    float scale;
+    int32_t zero_point;
+} eo_op_quantize;
+
+#ifdef __cplusplus
+}
+#endif
+#endif
