@@ -26,6 +26,7 @@ from edgeops.cli import (
     rollout,
 )
 from edgeops.cli import check as check_command
+from edgeops.cli import compile as compile_command
 from edgeops.cli import quantize as quantize_command
 from edgeops.cli import run as run_command
 from edgeops.cli import search as search_command
@@ -49,6 +50,7 @@ app.command("train")(train_command.train)
 app.command("search")(search_command.search)
 app.command("quantize")(quantize_command.quantize)
 app.command("check")(check_command.check)
+app.command("compile")(compile_command.compile_model)
 app.add_typer(target_command.app, name="target")
 app.add_typer(model.app, name="model")
 app.add_typer(run_command.app, name="run")

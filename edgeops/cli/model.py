@@ -93,10 +93,10 @@ def show(
 @app.command("export")
 def export(
     model: Annotated[str, typer.Argument(help="NAME or NAME@VERSION.")],
-    folder: Annotated[str, typer.Argument(help="Where to write model.tflite and manifest.cose.")],
+    folder: Annotated[str, typer.Argument(help="Where to write model.tflite, model.plan and manifest.cose.")],
     workspace: WorkspaceOption = ".",
 ) -> None:
-    """Write the model file and its signed manifest to a folder.
+    """Write the model file, its plan where it has one, and their signed manifest to a folder.
 
     Example: edgeops model export digits@1 out
     """
@@ -104,12 +104,21 @@ def export(
 
     from edgeops.control.workspace import Workspace
     from edgeops.files import write_atomic
+    from edgeops.registry.artifacts import ANY_TARGET, TFLITE, forms_of
     from edgeops.registry.names import find_model
 
     opened = Workspace(Path(workspace))
     with opened.registry.reading() as session:
         version = find_model(session, model)
     write_atomic(Path(folder) / "model.tflite", opened.blobs.get(version.artifact_sha256))
+    for form in forms_of(version):
+        if form.runtime != TFLITE:
+            name = (
+                f"model.{form.runtime}"
+                if form.target == ANY_TARGET
+                else f"model.{form.target}.{form.runtime}"
+            )
+            write_atomic(Path(folder) / name, opened.blobs.get(form.sha256))
     if version.manifest_sha256:
         write_atomic(Path(folder) / "manifest.cose", opened.blobs.get(version.manifest_sha256))
     say(f"{version.model}@{version.version} written to {folder}")

@@ -13,6 +13,7 @@ from edgeops.control.workspace import Workspace
 from edgeops.core.errors import NotFoundError, UsageError
 from edgeops.core.topics import check_name
 from edgeops.fleet.enrolment import enroll, write_agent_files
+from edgeops.registry.artifacts import takes_of
 from edgeops.registry.names import find_device
 from edgeops.registry.tables import DesiredState, DeviceEvent, DeviceModel
 
@@ -68,6 +69,8 @@ def device_facts(workspace: Workspace, device_id: str) -> dict[str, Any]:
         "agent": device.agent,
         "runtime": device.runtime,
         "target": device.target,
+        "takes": takes_of(device) if device.target or device.takes else [],
+        "free_bytes": device.free_bytes,
         "boot": device.boot,
         "received_bytes": device.received_bytes,
         "generation": desired.generation if desired else 0,

@@ -15,6 +15,7 @@ from edgeops.control.model_cards import model_card
 from edgeops.control.runs import find_run, flat, version_of
 from edgeops.control.workspace import Workspace
 from edgeops.core.errors import MissingExtra, UnreachableError
+from edgeops.registry.artifacts import PLAN, forms_of
 from edgeops.registry.tables import DatasetVersion, ModelVersion, Run
 from edgeops.reports.model_card_page import render_html, render_markdown
 
@@ -192,6 +193,9 @@ def _files(workspace: Workspace, run: Run, version: ModelVersion) -> dict[str, b
         "card.md": render_markdown(card).encode(),
         "card.html": render_html(card).encode(),
     }
+    for form in forms_of(version):
+        if form.runtime == PLAN:
+            files["model.plan"] = workspace.blobs.get(form.sha256)
     if text := run.record.get("recipe_text"):
         files["recipe.toml"] = text.encode()
     if version.manifest_sha256:

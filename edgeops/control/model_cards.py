@@ -8,6 +8,7 @@ from edgeops.control.fit_reports import fit_report
 from edgeops.control.workspace import Workspace
 from edgeops.core.outputs import RECONSTRUCTION_LABELS
 from edgeops.files import write_atomic
+from edgeops.registry.artifacts import forms_of
 from edgeops.registry.names import find_model
 from edgeops.registry.tables import DatasetVersion, Run
 from edgeops.reports.model_card import ModelCard, Size
@@ -74,6 +75,8 @@ def model_card(workspace: Workspace, model: str, targets: tuple[str, ...] = ()) 
         gates=run.gates,
         artifact_bytes=version.artifact_bytes,
         artifact_sha256=version.artifact_sha256,
+        artifacts=[form.as_dict() for form in forms_of(version)],
+        not_packaged=record.get("not_packaged", {}),
         calibration=record.get("calibration", []),
         curves=record.get("curves", []),
         anomalies=record.get("anomalies"),

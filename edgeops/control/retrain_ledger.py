@@ -7,7 +7,8 @@ from sqlmodel import Session, col, func, select
 from edgeops.control.retrain_policies import is_quiet
 from edgeops.drift.delays import MONTH_S, Ledger
 from edgeops.drift.policy import RetrainPolicy
-from edgeops.registry.tables import Alert, Deployment, ModelVersion, Patch, Retrain, Rollout, Run
+from edgeops.registry.artifacts import choose, forms_of
+from edgeops.registry.tables import Alert, Deployment, Device, ModelVersion, Patch, Retrain, Rollout, Run
 
 UNTRAINED = ("WANTED", "WAITING", "ABANDONED")
 """States of a retrain that has cost nothing."""
@@ -46,7 +47,8 @@ def _pushed_bytes(session: Session, model: str, since: float) -> int:
     Counted when offered: what a device fetched of it before it was called back is not known.
     """
     query = (
-        select(Deployment, ModelVersion)
+        select(Deployment, ModelVersion, Device)
+        .join(Device, col(Device.id) == col(Deployment.device_id))
         .join(Rollout, col(Rollout.id) == col(Deployment.rollout_id))
         .join(ModelVersion, col(ModelVersion.id) == col(Rollout.model_version_id))
         .join(Run, col(Run.id) == col(ModelVersion.run_id))
@@ -55,14 +57,16 @@ def _pushed_bytes(session: Session, model: str, since: float) -> int:
         )
     )
     versions = select(ModelVersion).where(ModelVersion.model == model)
-    artifact_of = {row.manifest_sha256: row.artifact_sha256 for row in session.exec(versions)}
+    version_of = {row.manifest_sha256: row for row in session.exec(versions)}
     patches = {
         (patch.base, patch.target): patch.bytes
         for patch in session.exec(select(Patch).where(col(Patch.sha256).is_not(None)))
     }
     total = 0
-    for deployment, version in session.exec(query):
-        base = artifact_of.get(deployment.before, "")
-        if base != version.artifact_sha256:
-            total += patches.get((base, version.artifact_sha256), version.artifact_bytes)
+    for deployment, version, device in session.exec(query):
+        before = version_of.get(deployment.before)
+        base = choose(forms_of(before), device) if before is not None else None
+        target = choose(forms_of(version), device)
+        if target is not None and (base is None or base.sha256 != target.sha256):
+            total += patches.get((base.sha256 if base else "", target.sha256), target.bytes)
     return total

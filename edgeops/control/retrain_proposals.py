@@ -8,14 +8,15 @@ from typing import Any
 from sqlmodel import select
 
 from edgeops.control.drift_views import alert_list
-from edgeops.control.training_jobs import packaged
+from edgeops.control.packaging import packaged
 from edgeops.control.workspace import Workspace
 from edgeops.core.codec import decode, encode
 from edgeops.core.errors import NotFoundError, UsageError
 from edgeops.core.lifecycle import RETRAIN
 from edgeops.core.manifest import Manifest, seal
 from edgeops.core.signing import Role
-from edgeops.registry.tables import AlertDevice, ModelVersion, Retrain
+from edgeops.registry.artifacts import as_rows
+from edgeops.registry.tables import AlertDevice, ModelVersion, Retrain, Run
 from edgeops.training.gates import NO_SLICE_WORSE, NO_WORSE
 from edgeops.training.ladder import Attempt
 from edgeops.training.recipe import Recipe
@@ -32,7 +33,8 @@ def proposal(
     assert attempt.result is not None  # what serves one world was made
     found = next(entry for entry in alert_list(workspace) if entry["alert"] == alert_id)
     selector = selector_of(found["diagnosis"], found["selector"], _devices(workspace, alert_id))
-    package = packaged(workspace, recipe, attempt.result, version.version)
+    made = packaged(workspace, recipe, attempt.result, version.version)
+    package = made.package
     for blob in package.blobs:
         workspace.blobs.put(blob)
     failed = [gate for gate in attempt.gates if not gate.passed]
@@ -42,6 +44,7 @@ def proposal(
         "version": version.version,
         "model_version_id": version.id,
         "manifest": workspace.blobs.put(encode(package.manifest)),
+        "not_packaged": dict(made.left_out),
         "push_bytes": attempt.push_bytes,
         "words": words(f"{version.model}@{version.version}", attempt, selector),
         "failed": [gate.name for gate in failed],
@@ -76,10 +79,13 @@ def specialise(workspace: Workspace, retrain_id: int) -> ModelVersion:
         manifest = decode(Manifest, workspace.blobs.get(retrain.proposal["manifest"]))
         version = session.get_one(ModelVersion, retrain.proposal["model_version_id"])
         version.manifest_sha256 = workspace.blobs.put(seal(manifest, [workspace.key(Role.RELEASE)]))
+        version.artifacts = as_rows(manifest.artifacts)
         version.state, version.selector = "registered", retrain.proposal["selector"]
+        run = session.get_one(Run, version.run_id)
+        run.record = {**run.record, "not_packaged": retrain.proposal.get("not_packaged", {})}
         retrain.state = RETRAIN.next(retrain.state, "accepted")
         retrain.model_version_id = version.id
-        session.add_all((version, retrain))
+        session.add_all((version, retrain, run))
     return version
 
 

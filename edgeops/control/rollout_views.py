@@ -20,6 +20,7 @@ from edgeops.fleet.rollout.gates import DEFAULT_GATES, GATES, GateRule
 from edgeops.fleet.rollout.plan import Plan, plan_from_dict
 from edgeops.fleet.rollouts import load
 from edgeops.fleet.standing import Standing
+from edgeops.registry.artifacts import choose, costs_of, forms_of
 from edgeops.registry.names import find_model, model_of_manifest
 from edgeops.registry.tables import (
     BlobPublication,
@@ -42,12 +43,15 @@ def plan_rollout(workspace: Workspace, model: str, plan: Plan) -> list[dict[str,
             has = session.get(DeviceModel, (device.id, version.model))
             already = has is not None and has.confirmed == version.manifest_sha256
             reason = unsuited(device, manifest)
+            form = choose(forms_of(version), device)
             rows.append(
                 {
                     "device": device.id,
                     "connection": connection(device),
                     "target": device.target or "not seen yet",
                     "has": _version_of(session, has.confirmed if has else None),
+                    "runtime": form.runtime if reason is None and form else None,
+                    "bytes": form.bytes if reason is None and form else None,
                     "suited": reason is None,
                     "already": already,
                     "reason": reason or ("has it already" if already else None),
@@ -78,7 +82,8 @@ def rollout_facts(workspace: Workspace, rollout_id: int) -> dict[str, Any]:
         state = load(rollout, {row.device_id: row for row in rows})
         patience = max(state.plan.patience_s, 3 * workspace.settings.report.interval_ms / 1000)
         gone = away(devices.values(), {row.device_id: row for row in rows}, patience, now)
-        waits = why_waiting(state, gone, version.artifact_bytes, now)
+        costs = costs_of(version, devices.values())
+        waits = why_waiting(state, gone, version.artifact_bytes, costs, now)
         return {
             **_facts(session, rollout),
             "reason": reason_words(rollout.id, rollout.reason),
@@ -223,11 +228,11 @@ def _devices(stage: str) -> str:
 
 
 def _uplink(session: Session, rollout: Rollout, version: ModelVersion) -> int:
-    """What was sent to the broker for this rollout: the artifact once, whatever the number of devices; nothing where
+    """What was sent to the broker for this rollout: each artifact once, whatever the number of devices; nothing where
     an earlier rollout had sent it.
     """
-    row = session.get(BlobPublication, version.artifact_sha256)
-    return row.bytes if row and row.published_at >= rollout.created_at else 0
+    rows = [session.get(BlobPublication, form.sha256) for form in forms_of(version)]
+    return sum(row.bytes for row in rows if row and row.published_at >= rollout.created_at)
 
 
 def _version_of(session: Session, manifest: str | None) -> str | None:

@@ -6,15 +6,20 @@ from collections.abc import Mapping
 from typing import Any
 
 from edgeops.fleet.rollout.cohort import place
-from edgeops.fleet.rollout.engine import TAKEN, RolloutState, offered_target
+from edgeops.fleet.rollout.engine import TAKEN, RolloutState, affordable, offered_target
 from edgeops.registry.tables import Device
 
 OFFERING = ("RUNNING", "SOAKING", "NEEDS_APPROVAL", "COMPLETED")
 NAMED = 3
 
 
-def why_waiting(state: RolloutState, gone: frozenset[str], device_bytes: int, now: float) -> dict[str, str]:
-    """Why each waiting device was not offered the version yet; ``gone``: away, so they come last in a stage."""
+def why_waiting(
+    state: RolloutState, gone: frozenset[str], device_bytes: int, bytes_of: Mapping[str, int], now: float
+) -> dict[str, str]:
+    """Why each waiting device was not offered the version yet; ``gone``: away, so they come last in a stage.
+
+    ``device_bytes`` and ``bytes_of`` are what the version costs, as in the engine's facts.
+    """
     waiting = sorted(
         (d.device_id for d in state.deployments.values() if d.state == "waiting"),
         key=lambda device_id: (device_id in gone, place(state.id, device_id), device_id),
@@ -23,8 +28,9 @@ def why_waiting(state: RolloutState, gone: frozenset[str], device_bytes: int, no
         return dict.fromkeys(waiting, f"the rollout is {state.lifecycle}")
     taken = sum(d.state in TAKEN for d in state.deployments.values())
     room = offered_target(state) - taken
+    paid = affordable(state, waiting, device_bytes, bytes_of)
     return {
-        device_id: _held_up(state, rank, taken, device_bytes, now)
+        device_id: _held_up(state, rank, taken, rank < paid, now)
         if rank < room
         else _stage(state, taken + rank + 1)
         for rank, device_id in enumerate(waiting)
@@ -77,14 +83,13 @@ def _heard(state: RolloutState, device: Device) -> float:
     return max(device.last_seen_at or 0.0, deployment.since, deployment.offered_at or 0.0)
 
 
-def _held_up(state: RolloutState, rank: int, taken: int, device_bytes: int, now: float) -> str:
+def _held_up(state: RolloutState, rank: int, taken: int, paid: bool, now: float) -> str:
     """What holds up a device for which the stage has room."""
     plan = state.plan
     if plan.hours is not None and not plan.hours.open_at(now):
         opens = f"{plan.hours.start // 60:02d}:{plan.hours.start % 60:02d}"
         return f"its hours open at {opens} {plan.hours.zone}"
-    offered = sum(d.offered_at is not None for d in state.deployments.values())
-    if plan.max_bytes and device_bytes and plan.max_bytes // device_bytes - offered <= rank:
+    if not paid:
         return f"the byte budget of {plan.max_bytes} is spent"
     if plan.pace is not None:
         confirmed = sum(d.state == "confirmed" for d in state.deployments.values())

@@ -28,7 +28,7 @@ from edgeops.training.schema import Source
 _GIT_TIMEOUT_S = 5.0
 _BINS = 16
 # what is said elsewhere in the record, or changes nothing about the model
-_NOT_SETTINGS = ("path", "digest", "name", "description", "search", "report")
+_NOT_SETTINGS = ("path", "digest", "name", "description", "search", "report", "package")
 
 
 def record_of(recipe: Recipe, result: TrainingResult, weights_sha256: str) -> dict[str, Any]:

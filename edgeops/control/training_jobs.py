@@ -13,18 +13,19 @@ from sqlmodel import Session, col, func, select
 from edgeops.control.datasets import load_dataset
 from edgeops.control.fit_reports import fit_report
 from edgeops.control.model_cards import write_cards
+from edgeops.control.packaging import COMPILES, forms_of, gate_of, packaged
 from edgeops.control.recipes import recipe_path
 from edgeops.control.run_record import record_of
 from edgeops.control.workspace import Workspace
 from edgeops.core.errors import GateFailed, NotFoundError, StorageError, UsageError
-from edgeops.core.manifest import Trial
-from edgeops.core.signing import Role
 from edgeops.data.dataset import Dataset
+from edgeops.registry.artifacts import as_rows
+from edgeops.registry.artifacts import forms_of as forms_of_version
 from edgeops.registry.tables import DatasetVersion, ModelVersion, Run
 from edgeops.targets.catalogue import find_target
 from edgeops.training.fit import Progress
 from edgeops.training.gates import BEATS_OLD, NO_SLICE_WORSE, NO_WORSE, FitFinding, Gate
-from edgeops.training.package import Package, build_package, reference_file
+from edgeops.training.package import Package, reference_file
 from edgeops.training.pipeline import TrainingResult, check, train
 from edgeops.training.recipe import Recipe, load_recipe
 from edgeops.training.recipe.load import with_holdout
@@ -63,6 +64,8 @@ class Trained:
             },
             "metrics": self.run.metrics,
             "artifact": {"sha256": self.version.artifact_sha256, "bytes": self.version.artifact_bytes},
+            "artifacts": [form.as_dict() for form in forms_of_version(self.version)],
+            "not_packaged": self.run.record.get("not_packaged", {}),
             "same_as": self.same_as,
             "manifest": self.version.manifest_sha256,
             "gates": self.run.gates,
@@ -115,6 +118,8 @@ def register(
     into the blob store, and its card into ``cards/`` of the workspace. ``more`` goes into the run's record.
     Raises ``StorageError`` when the disk is full: then nothing is registered, or, as it says, all but the card.
     """
+    forms = forms_of(recipe, result)
+    gates = (*gates, *gate_of(recipe, forms))
     passed = all(gate.passed for gate in gates)
     state = ("registered" if for_devices else "evaluation") if passed else "rejected"
     # what takes time comes before the transaction, for which everybody else who writes waits
@@ -130,7 +135,8 @@ def register(
             .where(ModelVersion.model == recipe.name, ModelVersion.artifact_sha256 == artifact)
             .order_by(col(ModelVersion.version))
         ).first()
-        manifest = _package(workspace, recipe, result, number) if state == "registered" else None
+        made = packaged(workspace, recipe, result, number, forms) if state == "registered" else None
+        record["not_packaged"] = dict(made.left_out) if made else {}
         run = Run(
             recipe=str(recipe.path),
             recipe_digest=recipe.digest,
@@ -154,7 +160,8 @@ def register(
             parent_id=parent_id,
             artifact_sha256=artifact,
             artifact_bytes=len(result.tflite),
-            manifest_sha256=manifest,
+            artifacts=as_rows(made.package.manifest.artifacts) if made else [],
+            manifest_sha256=_stored(workspace, made.package) if made else None,
             created_at=time.time(),
         )
         session.add(version)
@@ -233,6 +240,8 @@ def _refusal(gate: Mapping[str, Any]) -> str:
     name = gate["name"]
     if name.startswith("fits_"):
         return f"it does not fit {name.removeprefix('fits_')}: {gate['note'] or 'too large'}"
+    if name == COMPILES:
+        return f"it cannot be compiled to a plan: {gate['note']}"
     return f"{name}: {gate['value']:.4g} against {gate['limit']:.4g}"
 
 
@@ -242,6 +251,8 @@ def _remedy(name: str, recipe: str) -> str:
         return f"edgeops search {recipe} --target {target} finds a smaller model, or name a larger part under [targets]"
     if name == "no_leakage":
         return "add the data with --group, so that what belongs together is not on both sides of the split"
+    if name == COMPILES:
+        return f"change the layers that become these operators, or take plan out of [package] runtimes in {recipe}"
     if name in _OF_RETRAINS:
         return "capture and label more samples"
     return "improve data or recipe, or set the limit under [gates] that you can stand for"
@@ -252,22 +263,7 @@ def _next_version(session: Session, model: str) -> int:
     return int(highest or 0) + 1
 
 
-def packaged(workspace: Workspace, recipe: Recipe, result: TrainingResult, number: int) -> Package:
-    """The package of a training result as this workspace makes them; nothing is stored."""
-    rollout = workspace.settings.rollout
-    return build_package(
-        result,
-        recipe,
-        number,
-        [workspace.key(Role.RELEASE)],
-        chunk_bytes=rollout.chunk_bytes,
-        trial=Trial(rollout.trial_inferences, rollout.trial_max_errors),
-        sources=rollout.sources,
-    )
-
-
-def _package(workspace: Workspace, recipe: Recipe, result: TrainingResult, number: int) -> str:
-    package = packaged(workspace, recipe, result, number)
+def _stored(workspace: Workspace, package: Package) -> str:
     for blob in package.blobs:
         workspace.blobs.put(blob)
     return workspace.blobs.put(package.envelope)

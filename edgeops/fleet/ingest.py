@@ -144,6 +144,7 @@ def _state(session: Session, device: Device, state: State, now: float) -> None:
         state.runtime,
         state.target,
     )
+    device.free_bytes = min(state.free_bytes, MAX_INTEGER)
     device.received_bytes = min(state.received_bytes, MAX_INTEGER)
     device.spent_bytes = min(state.spent_bytes, MAX_INTEGER)
     device.takes = list(state.takes)

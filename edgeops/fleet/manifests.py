@@ -6,10 +6,9 @@ from edgeops.core.codec import decode
 from edgeops.core.errors import NotFoundError, TrustError, WireError
 from edgeops.core.manifest import Artifact, BlobRef, Manifest
 from edgeops.core.signing import unverified_payload
+from edgeops.registry.artifacts import choose
 from edgeops.registry.blobs import BlobStore
 from edgeops.registry.tables import Device
-
-USUAL_RUNTIME = "tflite"  # of a device that has not said what it takes
 
 
 class Manifests:
@@ -46,15 +45,7 @@ def artifact_of(manifest: Manifest, device: Device | None) -> Artifact | None:
 
     Of a device that was not heard of yet only the usual runtime is assumed.
     """
-    takes = (device.takes if device is not None else None) or [USUAL_RUNTIME]
-    target = device.target if device is not None else ""
-    for runtime in takes:
-        found = manifest.artifact(runtime, target)
-        if found is None and not target:
-            found = next((a for a in manifest.artifacts if a.runtime == runtime), None)
-        if found is not None:
-            return found
-    return None
+    return choose(manifest.artifacts, device)
 
 
 def common_parts(manifest: Manifest) -> tuple[BlobRef, BlobRef]:

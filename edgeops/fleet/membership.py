@@ -9,6 +9,7 @@ from sqlmodel import Session, col, select
 
 from edgeops.core.manifest import Manifest
 from edgeops.fleet.rollout.selector import Selector, parse_selector
+from edgeops.registry.artifacts import choose, takes_of
 from edgeops.registry.tables import Deployment, Device, ModelVersion, Rollout
 
 CLAIMING = ("RUNNING", "SOAKING", "NEEDS_APPROVAL", "HELD", "PAUSED", "ROLLING_BACK", "COMPLETED")
@@ -93,10 +94,11 @@ def members(
 
 def unsuited(device: Device, manifest: Manifest) -> str | None:
     """Why no artifact of the version is for this device; None where one is, or nothing is known of it yet."""
-    if not device.target:
+    if not device.target and not device.takes:
         return None
-    takes = device.takes or ["tflite"]
-    if any(manifest.artifact(runtime, device.target) for runtime in takes):
+    if choose(manifest.artifacts, device) is not None:
         return None
     has = ", ".join(sorted(f"{a.runtime} for {a.target}" for a in manifest.artifacts))
-    return f"it takes {', '.join(takes)} for {device.target}; the version has {has}"
+    takes = ", ".join(takes_of(device)) + (f" for {device.target}" if device.target else "")
+    why = f"edgeops model show {manifest.model}@{manifest.version} tells why"
+    return f"it takes {takes}; the version has {has}; {why}"

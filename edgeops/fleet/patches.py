@@ -27,8 +27,9 @@ from sqlmodel import Session, col, select
 from edgeops.core.errors import NotFoundError, TrustError
 from edgeops.core.manifest import BlobRef, blob_ref
 from edgeops.core.patches import make_patch
+from edgeops.registry.artifacts import choose, forms_of
 from edgeops.registry.blobs import BlobStore
-from edgeops.registry.tables import Deployment, ModelVersion, Patch, Rollout
+from edgeops.registry.tables import Deployment, Device, ModelVersion, Patch, Rollout
 
 CODEC = "difference"
 WORTH = 0.9
@@ -88,15 +89,19 @@ def saved_bytes(session: Session, rollout_id: int) -> int:
     version = session.get(ModelVersion, rollout.model_version_id) if rollout else None
     if version is None:
         return 0
+    targets = [form.sha256 for form in forms_of(version)]
+    made = session.exec(select(Patch).where(col(Patch.target).in_(targets), col(Patch.sha256).is_not(None)))
+    saved = {(row.base, row.target): row.target_bytes - row.bytes for row in made}
+    if not saved:
+        return 0
     query = (
-        select(Patch.target_bytes, Patch.bytes)
-        .join(ModelVersion, col(ModelVersion.artifact_sha256) == col(Patch.base))
-        .join(Deployment, col(Deployment.before) == col(ModelVersion.manifest_sha256))
-        .where(
-            Deployment.rollout_id == rollout_id,
-            Deployment.state == "confirmed",
-            Patch.target == version.artifact_sha256,
-            col(Patch.sha256).is_not(None),
-        )
+        select(Device, ModelVersion)
+        .join(Deployment, col(Deployment.device_id) == col(Device.id))
+        .join(ModelVersion, col(Deployment.before) == col(ModelVersion.manifest_sha256))
+        .where(Deployment.rollout_id == rollout_id, Deployment.state == "confirmed")
     )
-    return sum(whole - patch for whole, patch in session.exec(query))
+    return sum(
+        saved.get((base.sha256, target.sha256), 0)
+        for device, before in session.exec(query)
+        if (base := choose(forms_of(before), device)) and (target := choose(forms_of(version), device))
+    )

@@ -38,6 +38,7 @@ from edgeops.fleet.rollout.engine import Action, Command, Facts, Moved, Offer, R
 from edgeops.fleet.rollout.pace import Credit
 from edgeops.fleet.rollout.plan import Plan, plan_from_dict
 from edgeops.fleet.standing import Standing
+from edgeops.registry.artifacts import costs_of
 from edgeops.registry.tables import Deployment, Device, ModelVersion, Rollout
 
 
@@ -140,7 +141,14 @@ def advance(
     said = heard(models, wanted, version, rows)
     gone = away(standing.devices, rows, patience, now, outside.listening_since)
     facts = Facts(
-        selected, said, silent, gone, judgement.refusals, judgement.undecided, version.artifact_bytes
+        selected,
+        said,
+        silent,
+        gone,
+        judgement.refusals,
+        judgement.undecided,
+        version.artifact_bytes,
+        costs_of(version, standing.devices) if plan.max_bytes else {},
     )
     after, actions = engine.step(state, facts, now)
     return _carry_out(session, rollout, version, rows, after, actions, outside, now)

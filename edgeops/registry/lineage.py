@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlmodel import Session, func, select
 
+from edgeops.registry.artifacts import forms_of
 from edgeops.registry.tables import (
     Alert,
     AlertDevice,
@@ -33,6 +34,8 @@ def lineage(session: Session, version: ModelVersion) -> dict[str, Any]:
         "version": version.version,
         "state": version.state,
         "artifact": {"sha256": version.artifact_sha256, "bytes": version.artifact_bytes},
+        "artifacts": [form.as_dict() for form in forms_of(version)],
+        "not_packaged": run.record.get("not_packaged", {}) if run else {},
         "manifest": version.manifest_sha256,
         "parent": f"{parent.model}@{parent.version}" if parent else None,
         "dataset": _dataset(dataset),

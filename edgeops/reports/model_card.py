@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from edgeops.reports.figures import Figure
@@ -34,6 +34,7 @@ class ModelCard:
 
     ``anomalies`` holds the threshold, in the square of the input's unit, and per kind of item how many
     scores lie in each of equal bins of 0..1; None for a classifier. ``not_for`` are the recipe's own lines.
+    ``artifacts`` are the forms that devices get, ``not_packaged`` says of a runtime why it gets none.
     """
 
     model: str
@@ -52,6 +53,8 @@ class ModelCard:
     anomalies: Mapping[str, Any] | None = None
     not_for: tuple[str, ...] = ()
     sizes: Sequence[Size] = ()
+    artifacts: Sequence[Mapping[str, Any]] = ()
+    not_packaged: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def finds_anomalies(self) -> bool:
@@ -212,9 +215,27 @@ class ModelCard:
             ("training", _training(run)),
             ("quantization", _quantization(run.get("notes", {}))),
             ("environment", _pairs(run.get("environment", {}))),
-            ("artifact", f"{self.artifact_bytes} bytes, sha256 {self.artifact_sha256}"),
+            *self._artifacts(),
         ]
         return [(name, value) for name, value in found if value]
+
+    def _artifacts(self) -> list[tuple[str, str]]:
+        """The forms of the model; the ``.tflite`` alone where nothing is packaged."""
+        found = [
+            (
+                "artifact" if form["runtime"] == "tflite" else form["runtime"],
+                f"{form['bytes']} bytes, sha256 {form['sha256']}"
+                + (f", arena {form['arena_bytes']} bytes" if form["arena_bytes"] else ""),
+            )
+            for form in self.artifacts
+        ]
+        if not any(name == "artifact" for name, _ in found):
+            whole = f"{self.artifact_bytes} bytes, sha256 {self.artifact_sha256}"
+            found.insert(0, ("artifact", f"{whole}, not for devices" if found else whole))
+        return [
+            *found,
+            *((name, f"none: {why}") for name, why in self.not_packaged.items() if name != "tflite"),
+        ]
 
     def size_rows(self) -> list[tuple[str, ...]]:
         """The fit table as text: target, verdict, flash, arena, latency."""

@@ -24,8 +24,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from edgeops.targets.graph import Graph, Operator, Subgraph
 from edgeops.targets.measure import Allocations
+from edgeops.tflite.graph import Graph, Operator, Subgraph
 
 # Releases of TensorFlow Lite Micro and converters differ by a few hundred bytes. Against the figures published
 # for the MLPerf Tiny reference models, which an older release gave, this accounting is between 0.8 % too low

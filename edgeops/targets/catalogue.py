@@ -15,7 +15,8 @@ from typing import Any
 from edgeops.core.errors import ConfigError, NotFoundError
 from edgeops.core.known_keys import refuse_unknown
 
-RUNTIMES = ("tflm", "linux")
+RUNTIMES = ("tflm", "plan", "linux")
+_ALSO = {"tflm": ("tflm", "plan"), "plan": ("plan", "tflm"), "linux": ("linux",)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +24,8 @@ class Target:
     """One part that a model can run on. Sizes in bytes, clock in MHz.
 
     ``ram_bytes`` is all RAM of the chip, ``arena_ram_bytes`` the largest piece of it: an arena is one array.
-    ``runtime`` is ``tflm`` (TensorFlow Lite Micro) or ``linux`` (LiteRT).
+    ``runtime`` is ``tflm`` (TensorFlow Lite Micro), ``plan`` (execution plans and the C runtime of EdgeOps) or
+    ``linux`` (LiteRT): what it is checked for where nothing else is said.
     """
 
     name: str
@@ -40,9 +42,14 @@ class Target:
     runtime: str
     source: str
 
+    @property
+    def runtimes(self) -> tuple[str, ...]:
+        """All that it can run models under, its own first: a microcontroller takes a ``.tflite`` or a plan."""
+        return _ALSO[self.runtime]
+
     def document(self) -> dict[str, Any]:
         """The same as a dictionary for JSON."""
-        return {**asdict(self), "extensions": list(self.extensions)}
+        return {**asdict(self), "extensions": list(self.extensions), "runtimes": list(self.runtimes)}
 
 
 _TEXTS = ("variant", "vendor", "core", "isa", "runtime", "source")

@@ -12,12 +12,13 @@ from edgeops.core.errors import UsageError
 from edgeops.targets.arena import Arena, on_device
 from edgeops.targets.catalogue import RUNTIMES, Target
 from edgeops.targets.flash import runtime_code_bytes
-from edgeops.targets.flatbuffer import read_graph
-from edgeops.targets.graph import Graph
 from edgeops.targets.latency import RUNTIME_KERNELS, LatencyRange, estimate
 from edgeops.targets.measure import RuntimeRefuses, measure_allocations, with_usual_scales
-from edgeops.targets.operators import MICRO_OPERATORS, is_custom
 from edgeops.targets.ops import operator_counts, parameter_count, work_of
+from edgeops.targets.plan_fit import NoPlan, PlanNeeds, plan_needs
+from edgeops.tflite.flatbuffer import read_graph
+from edgeops.tflite.graph import Graph
+from edgeops.tflite.operators import MICRO_OPERATORS, is_custom
 
 # stack, interpreter object and operator resolver of a TensorFlow Lite Micro program, beside the arena
 PROGRAM_RAM = 4_096
@@ -27,6 +28,8 @@ LITERT_RAM = 64_000_000
 
 CALCULATED = "calculated from the tensors that live at once"
 NOT_MEASURED = "not measured"
+PLANNED = "exact: laid out when the plan is compiled"
+NOT_COMPILED = "not compiled"
 _NAMED = 12
 
 
@@ -34,11 +37,14 @@ _NAMED = 12
 class FitReport:
     """The answer for one model and one target. All sizes in bytes, latencies in milliseconds.
 
+    ``flash_bytes`` is 0 for a model that cannot be compiled to a plan: nobody knows how large it would be.
     ``arena_bytes`` is None where the runtime refuses the model. ``latency_ms`` spans the sets of kernels that
-    the target's runtime can be built with; ``kernels`` has each, and others for comparison.
+    the target's runtime can be built with; ``kernels`` has each, and others for comparison. Under ``plan`` both are
+    empty, and ``plan`` says what flash and RAM are made of.
     """
 
     target: Target
+    runtime: str
     fits: bool
     reasons: tuple[str, ...]
     model_bytes: int
@@ -54,26 +60,28 @@ class FitReport:
     latency_ms: dict[str, float]
     kernels: tuple[LatencyRange, ...]
     arena: Arena | None
+    plan: PlanNeeds | None = None
 
     def document(self) -> dict[str, Any]:
         """The same as a dictionary for JSON."""
         return {
             "fits": self.fits,
             "reasons": list(self.reasons),
-            "flash_bytes": self.flash_bytes,
+            "flash_bytes": self.flash_bytes or None,
             "arena_bytes": self.arena_bytes,
             "macs": self.macs,
             "ops": self.ops,
             "unsupported_ops": list(self.unsupported_ops),
             "latency_ms": self.latency_ms,
             "target": self.target.name,
-            "runtime": self.target.runtime,
+            "runtime": self.runtime,
             "model_bytes": self.model_bytes,
             "parameters": self.parameters,
             "arena_source": self.arena_source,
             "arena_parts": None if self.arena is None else _parts(self.arena),
             "ram_bytes": self.ram_bytes,
             "cmsis_nn_scratch_bytes": self.cmsis_nn_scratch_bytes,
+            "plan": None if self.plan is None else self.plan.document(),
             "latency_by_kernels": [
                 {
                     "kernels": k.kernels,
@@ -92,56 +100,97 @@ class FitReport:
         }
 
 
-def check_fit(model: bytes, target: Target, runtime: str | None = None) -> FitReport:
+def check_fit(
+    model: bytes, target: Target, runtime: str | None = None, *, with_agent: bool = False
+) -> FitReport:
     """Whether ``model``, a ``.tflite`` file, fits ``target`` under its runtime, or under ``runtime``.
 
     Under TensorFlow Lite Micro (``tflm``) the arena is measured in a process of its own; it fits when the
     program with the model fits the flash, the arena with what it takes to start lies in one piece of RAM, the
-    chip has that and the program's own RAM, and every operator exists. Under ``linux`` (LiteRT) the memory is
-    calculated. Raises ``DataError`` for bytes that are not a model, ``MissingExtra`` where the interpreter
-    that measures is not installed, ``UsageError`` for a runtime that the target does not have.
+    chip has that and the program's own RAM, and every operator exists. Under ``plan`` the model is compiled, which
+    gives its arena and its bytes in flash exactly; ``with_agent`` counts the agent in C beside it. Under ``linux``
+    (LiteRT) the memory is calculated. Raises ``DataError`` for bytes that are not a model, ``MissingExtra`` where the
+    interpreter that measures is not installed, ``UsageError`` for a runtime that the target does not have.
     """
-    _check_runtime(target, runtime)
+    runtime = _runtime(target, runtime)
     graph = read_graph(model)
     work, counts = work_of(graph), operator_counts(graph)
-    unsupported = _unsupported(counts, target.runtime)
-    arena, refusal = None, None
-    if target.runtime == "tflm" and not unsupported:
-        arena, refusal = _measured(model)
-    if target.runtime == "linux":
-        arena_bytes: int | None = graph.main.peak_live_bytes
-        start_bytes, source = graph.main.peak_live_bytes, CALCULATED
-        flash, program = len(model) + LITERT_FLASH, len(model) + LITERT_RAM
+    if runtime == "plan":
+        needs = _needs_of_plan(model, target, with_agent)
+    elif runtime == "linux":
+        needs = _needs_on_linux(model, graph, counts)
     else:
-        arena_bytes, start_bytes, source = (
-            (arena.bytes, arena.start_bytes, arena.source) if arena else (None, 0, NOT_MEASURED)
-        )
-        flash, program = len(model) + runtime_code_bytes(graph), PROGRAM_RAM
-    ram = None if arena_bytes is None else start_bytes + program
-    reasons = [
-        *_operator_reasons(unsupported, target.runtime),
-        *([f"TensorFlow Lite Micro cannot run it: {refusal}"] if refusal else []),
-        *_size_reasons(target, flash, start_bytes, ram),
-    ]
-    kernels = tuple(estimate(work, target))
+        needs = _needs_of_tflm(model, graph, counts)
+    kernels = () if runtime == "plan" else tuple(estimate(work, target))
+    ram = None if needs.arena_bytes is None else needs.start_bytes + needs.program_bytes
+    reasons = (*needs.reasons, *_size_reasons(target, needs.flash_bytes, needs.start_bytes, ram))
     return FitReport(
         target=target,
+        runtime=runtime,
         fits=not reasons,
-        reasons=tuple(reasons),
+        reasons=reasons,
         model_bytes=len(model),
-        flash_bytes=flash,
-        arena_bytes=arena_bytes,
-        arena_source=source,
+        flash_bytes=needs.flash_bytes,
+        arena_bytes=needs.arena_bytes,
+        arena_source=needs.source,
         ram_bytes=ram,
-        cmsis_nn_scratch_bytes=_cmsis_scratch(graph, target),
+        cmsis_nn_scratch_bytes=_cmsis_scratch(graph, target) if runtime == "tflm" else 0,
         macs=work.macs,
         parameters=parameter_count(graph),
         ops=counts,
-        unsupported_ops=tuple(unsupported),
+        unsupported_ops=needs.unsupported,
         latency_ms=_span(kernels, target),
         kernels=kernels,
-        arena=arena,
+        arena=needs.arena,
+        plan=needs.plan,
     )
+
+
+@dataclass(frozen=True)
+class _Needs:
+    """What a model takes under one runtime; ``start_bytes`` is the arena with what it takes to start."""
+
+    arena_bytes: int | None
+    start_bytes: int
+    source: str
+    flash_bytes: int
+    program_bytes: int
+    unsupported: tuple[str, ...] = ()
+    reasons: tuple[str, ...] = ()
+    arena: Arena | None = None
+    plan: PlanNeeds | None = None
+
+
+def _needs_of_tflm(model: bytes, graph: Graph, counts: dict[str, int]) -> _Needs:
+    unsupported = tuple(sorted(name for name in counts if name not in MICRO_OPERATORS))
+    arena, refusal = (None, None) if unsupported else _measured(model)
+    reasons = (
+        *_operator_reasons(unsupported, "TensorFlow Lite Micro"),
+        *([f"TensorFlow Lite Micro cannot run it: {refusal}"] if refusal else []),
+    )
+    flash = len(model) + runtime_code_bytes(graph)
+    if arena is None:
+        return _Needs(None, 0, NOT_MEASURED, flash, PROGRAM_RAM, unsupported, reasons)
+    return _Needs(arena.bytes, arena.start_bytes, arena.source, flash, PROGRAM_RAM, (), reasons, arena)
+
+
+def _needs_of_plan(model: bytes, target: Target, with_agent: bool) -> _Needs:
+    try:
+        needs = plan_needs(model, target)
+    except NoPlan as refusal:
+        why = (f"it cannot be compiled to a plan: {refusal}",)
+        return _Needs(None, 0, NOT_COMPILED, 0, 0, refusal.operators, why)
+    flash, ram = needs.flash_bytes, needs.code.stack_bytes
+    if with_agent:
+        flash, ram = flash + needs.code.agent_flash_bytes, ram + needs.code.agent_ram_bytes
+    return _Needs(needs.arena_bytes, needs.arena_bytes, PLANNED, flash, ram, plan=needs)
+
+
+def _needs_on_linux(model: bytes, graph: Graph, counts: dict[str, int]) -> _Needs:
+    peak, unsupported = graph.main.peak_live_bytes, tuple(sorted(filter(is_custom, counts)))
+    reasons = _operator_reasons(unsupported, "LiteRT")
+    flash, program = len(model) + LITERT_FLASH, len(model) + LITERT_RAM
+    return _Needs(peak, peak, CALCULATED, flash, program, unsupported, tuple(reasons))
 
 
 @lru_cache(maxsize=4)
@@ -163,31 +212,25 @@ def _measured(model: bytes) -> tuple[Arena | None, str | None]:
         return None, why
 
 
-def _check_runtime(target: Target, runtime: str | None) -> None:
-    if runtime is None or runtime == target.runtime:
-        return
+def _runtime(target: Target, runtime: str | None) -> str:
+    """The runtime to check for; raises ``UsageError`` for one that is none, or that the target does not have."""
+    if runtime is None or runtime in target.runtimes:
+        return runtime or target.runtime
     if runtime not in RUNTIMES:
         near = difflib.get_close_matches(runtime, RUNTIMES, n=1, cutoff=0.3)
-        hint = f"did you mean {near[0]!r}?" if near else f"there are {' and '.join(RUNTIMES)}"
+        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(RUNTIMES)}"
         raise UsageError(f"no runtime is called {runtime!r}; {hint}", fix=f"--runtime {target.runtime}")
     raise UsageError(
-        f"{target.name} runs models under {target.runtime}, not {runtime}",
+        f"{target.name} runs models under {' or '.join(target.runtimes)}, not {runtime}",
         fix=f"leave --runtime out, or give --runtime {target.runtime}",
         target=target.name,
         runtime=runtime,
     )
 
 
-def _unsupported(counts: dict[str, int], runtime: str) -> list[str]:
-    if runtime == "linux":
-        return sorted(name for name in counts if is_custom(name))
-    return sorted(name for name in counts if name not in MICRO_OPERATORS)
-
-
-def _operator_reasons(unsupported: Sequence[str], runtime: str) -> list[str]:
+def _operator_reasons(unsupported: Sequence[str], where: str) -> list[str]:
     if not unsupported:
         return []
-    where = "TensorFlow Lite Micro" if runtime == "tflm" else "LiteRT"
     more = f" and {len(unsupported) - _NAMED} more" if len(unsupported) > _NAMED else ""
     return [f"{where} has no operator {', '.join(unsupported[:_NAMED])}{more}"]
 

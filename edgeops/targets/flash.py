@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from types import MappingProxyType
 
-from edgeops.targets.graph import Graph
+from edgeops.tflite.graph import Graph
 
 # interpreter, allocator, memory planner, reading of the model, quantization helpers
 RUNTIME_BASE = 43_436

@@ -20,8 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgeops.core.errors import MissingExtra
-from edgeops.targets.graph import Graph, Tensor
-from edgeops.targets.operators import shown
+from edgeops.tflite.graph import Graph, Tensor
+from edgeops.tflite.operators import shown
 
 PROBE = Path(__file__).with_name("probe.py")
 FIRST_ARENA = 1 << 20

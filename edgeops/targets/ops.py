@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
 
-from edgeops.targets.graph import Graph, Operator, Subgraph, Tensor
+from edgeops.tflite.graph import Graph, Operator, Subgraph, Tensor
 
 
 class Kind(StrEnum):

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from edgeops.core.errors import DataError, EdgeOpsError, InputError
 from edgeops.core.features.quantize import quantize
-from edgeops.targets.flatbuffer import read_graph
+from edgeops.tflite.flatbuffer import read_graph
 from edgeops.training.arrays import Float32, Targets
 from edgeops.training.backend import quiet
 from edgeops.training.foreign_model import ForeignModel, first_line

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from numpy.typing import NDArray
 
 from edgeops.core.codec import encode
+from edgeops.core.errors import DataError
 from edgeops.core.fourier import draw_fourier
 from edgeops.core.input_features import extract
 from edgeops.core.manifest import (
@@ -24,11 +26,12 @@ from edgeops.core.manifest import (
     seal,
 )
 from edgeops.core.observe import CONFIDENCE_BINS, MARGIN, ObservePlan, confidence_bin, margins, plan_feature
-from edgeops.core.selftest import SelfTest
+from edgeops.core.selftest import SelfTest, difference
 from edgeops.training.pipeline import TrainingResult
 from edgeops.training.recipe import Recipe
 
 SELF_TESTS = 8
+_CANDIDATES = 3 * SELF_TESTS
 _SHUFFLE = 5
 # LiteRT's XNNPACK and the reference kernels differ by rounding; a softmax step is 1/256.
 SELF_TEST_TOLERANCE = 3
@@ -100,19 +103,58 @@ def reference_file(result: TrainingResult, features: Sequence[str], ordered: boo
     return file.getvalue()
 
 
-def self_test_vectors(result: TrainingResult) -> SelfTest:
-    """Validation inputs whose answer is clear, evenly spaced over the set: rounding cannot turn them."""
+@dataclass(frozen=True)
+class PlanForm:
+    """The execution plan of a model, the arena in bytes that it runs in, and a self-test that it passes."""
+
+    content: bytes
+    arena_bytes: int
+    self_test: SelfTest
+
+
+Outputs = Callable[[NDArray[np.int8]], NDArray[np.int8] | None]
+"""Int8 inputs (N, *shape) to outputs (N, values); None where nobody can say."""
+
+
+def self_test_vectors(result: TrainingResult, of_plan: Outputs | None = None) -> SelfTest:
+    """Validation inputs whose answer is clear, evenly spaced over the set: rounding cannot turn them.
+
+    With the outputs ``of_plan``, of those on which a plan passes too: it rounds in another way than LiteRT. Raises
+    ``DataError`` where there is none.
+    """
     outputs = result.validation_outputs.astype(np.int16)
     ranked = np.sort(outputs, axis=1)
     clear = np.flatnonzero(ranked[:, -1] - ranked[:, -2] > 4 * SELF_TEST_TOLERANCE)
     if len(clear) == 0:
         clear = np.arange(len(outputs))
-    chosen = clear[np.unique(np.linspace(0, len(clear) - 1, SELF_TESTS).astype(np.intp))]
+    chosen = _spread(clear, SELF_TESTS) if of_plan is None else _on_which_both_pass(result, clear, of_plan)
     return SelfTest(
         tuple(result.validation_inputs[i].tobytes() for i in chosen),
         tuple(result.validation_outputs[i].tobytes() for i in chosen),
         SELF_TEST_TOLERANCE,
     )
+
+
+def _spread(rows: NDArray[np.intp], most: int) -> NDArray[np.intp]:
+    return rows[np.unique(np.linspace(0, len(rows) - 1, most).astype(np.intp))]
+
+
+def _on_which_both_pass(
+    result: TrainingResult, clear: NDArray[np.intp], of_plan: Outputs
+) -> NDArray[np.intp]:
+    tried = _spread(clear, _CANDIDATES)
+    outputs = of_plan(result.validation_inputs[tried])
+    if outputs is None:
+        return _spread(clear, SELF_TESTS)
+    expected = [result.validation_outputs[row].tobytes() for row in tried]
+    pairs = zip(expected, outputs, strict=True)
+    alike = np.array([difference(want, got, SELF_TEST_TOLERANCE) is None for want, got in pairs])
+    if not alike.any():
+        raise DataError(
+            f"on none of {len(tried)} validation inputs its answer is within {SELF_TEST_TOLERANCE} steps of LiteRT's",
+            fix="train it longer, or with [quantization] aware: its answers hang on rounding",
+        )
+    return _spread(tried[alike], SELF_TESTS)
 
 
 def _raw_contract(recipe: Recipe, result: TrainingResult, unit: str) -> RawContract | None:
@@ -129,6 +171,8 @@ def build_package(
     version: int,
     keys: Sequence[Ed25519PrivateKey],
     *,
+    plan: PlanForm | None = None,
+    with_tflite: bool = True,
     chunk_bytes: int = 4096,
     trial: Trial = DEFAULT_TRIAL,
     unit: str = "raw",
@@ -137,6 +181,8 @@ def build_package(
 ) -> Package:
     """Build, sign and return the package of a model version; deterministic for the same result and keys.
 
+    ``plan`` is a second artifact, for any target: a plan has no instructions in it, and all cores read it alike.
+    Raises ``WireError`` for a manifest that would be too long.
     ``security_counter`` is raised by hand, for a version whose predecessors must never run again: a device that has
     confirmed a higher one rejects lower ones, so a counter that rose by itself would forbid going back.
     ``sources`` are HTTPS addresses below which devices find a blob by its digest where the broker does not deliver.
@@ -148,12 +194,17 @@ def build_package(
         blobs.extend([blob] if listing is None else [blob, listing])
         return reference
 
+    artifacts = []
+    if with_tflite:
+        artifacts.append(Artifact("tflite", "any", ref(result.tflite)))
+    if plan is not None:
+        artifacts.append(Artifact("plan", "any", ref(plan.content), plan.arena_bytes))
     manifest = Manifest(
         model=recipe.name,
         version=version,
         security_counter=security_counter,
         min_agent=MIN_AGENT,
-        artifacts=(Artifact("tflite", "any", ref(result.tflite)),),
+        artifacts=tuple(artifacts),
         input=TensorContract.of(result.input, unit),
         output=TensorContract.of(result.output, "probability" if result.threshold is None else unit),
         output_kind="classes" if result.threshold is None else "reconstruction",
@@ -162,7 +213,7 @@ def build_package(
         source=_raw_contract(recipe, result, unit),
         threshold=result.threshold,
         observe=ref(encode(observe_plan(result, recipe.observe.features, recipe.observe.multivariate))),
-        vectors=ref(encode(self_test_vectors(result))),
+        vectors=ref(encode(plan.self_test if plan else self_test_vectors(result))),
         trial=trial,
         sources=tuple(sources),
     )

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeops.core.errors import InputError
-from edgeops.targets.flatbuffer import read_graph
-from edgeops.targets.graph import Operator, Subgraph, Tensor
+from edgeops.tflite.flatbuffer import read_graph
+from edgeops.tflite.graph import Operator, Subgraph, Tensor
 from edgeops.training.arrays import Float32
 
 _DTYPES: dict[str, np.dtype[Any]] = {

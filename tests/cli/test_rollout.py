@@ -49,7 +49,9 @@ def test_a_dry_run_lists_who_would_get_it(fleet: ScriptedFleet, tool) -> None:
     _, out, _ = tool("rollout", "start", "tiny@1", "--dry-run", "--json")
     rows = {row["device"]: row["reason"] for row in json.loads(out)["devices"]}
     assert rows["cam-00"] is None
-    assert rows["pico"] == "it takes plan for rp2040; the version has tflite for linux"
+    assert rows["pico"] == (
+        "it takes plan for rp2040; the version has tflite for linux; edgeops model show tiny@1 tells why"
+    )
     assert fleet.audit() == []
 
 

@@ -110,7 +110,8 @@ class TestMembership:
         (told,) = [row for row in fleet.facts(number)["devices"] if row["device"] == "m85"]
         assert (told["state"], told["reason"]) == (
             "unsuited",
-            "it takes plan for cortex-m85; the version has plan for rp2040, tflite for linux",
+            "it takes plan for cortex-m85; the version has plan for rp2040, tflite for linux; "
+            "edgeops model show tiny@2 tells why",
         )
         assert fleet.desired("m85") is None
 

@@ -134,13 +134,17 @@ def build(
     security_counter: int = 1,
     trial: Trial = TRIAL,
     tflite: bytes = TFLITE,
+    execution: tuple[bytes, int] | None = None,
     plan: ObservePlan | None = None,
     vectors: SelfTest | None = None,
     keys: Sequence[Ed25519PrivateKey] = (KEYS[Role.RELEASE],),
     chunk_bytes: int = CHUNK_BYTES,
     change: Callable[[Manifest], Manifest] = lambda manifest: manifest,
 ) -> Package:
-    """A package of the tiny model; ``change`` alters the manifest before it is signed."""
+    """A package of the tiny model; ``change`` alters the manifest before it is signed.
+
+    ``execution`` is an execution plan and its arena in bytes, for any target.
+    """
     blobs: dict[str, bytes] = {}
     chunks: dict[tuple[str, int], bytes] = {}
 
@@ -158,7 +162,10 @@ def build(
         model=model,
         version=version,
         security_counter=security_counter,
-        artifacts=(Artifact("tflite", "linux", add(tflite)),),
+        artifacts=(
+            Artifact("tflite", "linux", add(tflite)),
+            *([Artifact("plan", "any", add(execution[0]), execution[1])] if execution else []),
+        ),
         observe=add(encode(plan or observe_plan())),
         vectors=add(encode(vectors or self_test())),
         trial=trial,

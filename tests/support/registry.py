@@ -8,6 +8,7 @@ from sqlmodel import Session
 
 from edgeops.core.counters import Counters
 from edgeops.core.messages import Report
+from edgeops.registry.artifacts import as_rows
 from edgeops.registry.tables import DatasetVersion, DesiredState, Device, ModelVersion, Run
 from support.packages import FLEET, MODEL, Package, build, observe_plan
 
@@ -46,6 +47,7 @@ def add_version(
         parent_id=parent,
         artifact_sha256=package.manifest.artifacts[0].blob.hex,
         artifact_bytes=package.manifest.artifacts[0].blob.size,
+        artifacts=as_rows(package.manifest.artifacts),
         manifest_sha256=package.digest.hex(),
         created_at=NOW,
     )

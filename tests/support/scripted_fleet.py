@@ -19,7 +19,7 @@ from edgeops.control.settings import DriftSettings, ReportSettings, RolloutSetti
 from edgeops.control.workspace import Workspace, init_workspace
 from edgeops.core import topics
 from edgeops.core.codec import Message, decode, encode
-from edgeops.core.manifest import Manifest
+from edgeops.core.manifest import Artifact, Manifest
 from edgeops.core.messages import (
     Desired,
     Labels,
@@ -63,6 +63,10 @@ class ScriptedDevice:
     name: str
     target: str = "linux"
     takes: tuple[str, ...] = ("tflite",)
+    runtime: str = "litert 2.1"
+    free_bytes: int = 1
+    arena_limit: int = 0
+    says_artifact: bool = False
     online: bool = True
     confirmed: bytes | None = None
     previous: bytes | None = None
@@ -106,7 +110,12 @@ class ScriptedDevice:
     def _try(self, manifest: bytes, shadow: int) -> None:
         self.shadow = None
         how = self.fleet.behaviour(manifest)
-        if how.ends != "CONFIRMED":
+        needed = self._artifact(manifest).arena_bytes
+        if 0 < self.arena_limit < needed:
+            self.lifecycle = "REJECTED"
+            self.reason = f"{needed} bytes of arena are needed, {self.arena_limit} are there"
+            self.refused = manifest
+        elif how.ends != "CONFIRMED":
             self.lifecycle, self.reason = how.ends, how.reason
             self.refused = manifest if how.ends != "FAILED" else None
         elif shadow and self.confirmed:
@@ -128,6 +137,11 @@ class ScriptedDevice:
         self.previous, self.confirmed, self.candidate = self.confirmed, manifest, None
         self.lifecycle, self.reason = "CONFIRMED", None
 
+    def _artifact(self, manifest: bytes) -> Artifact:
+        offered = self.fleet.packages[manifest].manifest
+        found = [offered.artifact(runtime, self.target) for runtime in self.takes]
+        return next(artifact for artifact in found if artifact is not None)
+
     def say_state(self) -> None:
         """The retained state."""
         said = ModelState(
@@ -138,9 +152,14 @@ class ScriptedDevice:
             candidate=self.candidate,
             reason=self.reason,
             shadow=self.shadow,
+            artifact=self._artifact(self.confirmed).blob.sha256
+            if self.says_artifact and self.confirmed
+            else None,
             attempts=3 if self.lifecycle == "FAILED" else 0,
         )
-        state = State(1, 1, "0.1.0", "litert 2.1", self.target, 1, {MODEL: said}, takes=self.takes)
+        state = State(
+            1, 1, "0.1.0", self.runtime, self.target, self.free_bytes, {MODEL: said}, takes=self.takes
+        )
         self.fleet.say(self.name, Kind.STATE, state)
 
     def say_online(self) -> None:
@@ -221,10 +240,11 @@ class ScriptedFleet:
         version: int,
         behaviour: Behaviour | None = None,
         change: Callable[[Manifest], Manifest] = lambda m: m,
+        **more: object,
     ) -> Package:
         """Build and register a version, and say how it behaves."""
         keys = [self.workspace.key(Role.RELEASE)]
-        package = build(version, keys=keys, change=change)
+        package = build(version, keys=keys, change=change, **more)  # type: ignore[arg-type]
         for blob in [*package.blobs.values(), *package.chunks.values(), package.envelope]:
             self.workspace.blobs.put(blob)
         with self.workspace.registry.session() as session:

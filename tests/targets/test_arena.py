@@ -14,8 +14,8 @@ from targets.fit_models import model
 from edgeops.core.errors import MissingExtra
 from edgeops.targets import arena, measure
 from edgeops.targets.arena import MARGIN, MEASURED_32, MEASURED_64, on_device, replay
-from edgeops.targets.flatbuffer import read_graph
 from edgeops.targets.measure import Allocations, RuntimeRefuses, measure_allocations
+from edgeops.tflite.flatbuffer import read_graph
 
 EXACT = ("separable", "residual", "dense", "dense_per_channel", "floating")
 

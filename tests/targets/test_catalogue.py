@@ -93,7 +93,7 @@ def test_a_board_of_ones_own_is_a_file(tmp_path: Path) -> None:
         ("mhz = 100", "", "myboard.mhz is missing"),
         ("flash = 500_000", 'flash = "500k"', "myboard.flash is '500k'"),
         ("arena_ram = 90_000", "arena_ram = 200_000", "at most ram, 100000"),
-        ('runtime = "tflm"', 'runtime = "tvm"', "one of tflm, linux"),
+        ('runtime = "tflm"', 'runtime = "tvm"', "one of tflm, plan, linux"),
         ("mhz = 100", "mhz = 100\nclock = 1", "unknown key 'myboard.clock'"),
         ('extensions = ["dsp"]', 'extensions = "dsp"', "a list of texts"),
         ("[myboard]", "[myboard", "board.toml"),

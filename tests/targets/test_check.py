@@ -13,9 +13,9 @@ from edgeops.core.errors import DataError, UsageError
 from edgeops.targets import check_fit, find_target
 from edgeops.targets.check import LITERT_FLASH, PROGRAM_RAM
 from edgeops.targets.flash import OPERATOR_CODE, RUNTIME_BASE
-from edgeops.targets.flatbuffer import read_graph
 from edgeops.targets.measure import with_usual_scales
-from edgeops.targets.operators import MICRO_OPERATORS
+from edgeops.tflite.flatbuffer import read_graph
+from edgeops.tflite.operators import MICRO_OPERATORS
 
 ASKED = {
     "fits",
@@ -126,7 +126,7 @@ def test_a_runtime_that_the_part_does_not_run_is_refused() -> None:
     assert check_fit(model("dense"), SMALL, "tflm").fits
     with pytest.raises(UsageError, match="did you mean 'tflm'"):
         check_fit(model("dense"), SMALL, "tfml")
-    with pytest.raises(UsageError, match="stm32f103 runs models under tflm, not linux"):
+    with pytest.raises(UsageError, match="stm32f103 runs models under tflm or plan, not linux"):
         check_fit(model("dense"), SMALL, "linux")
 
 

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from targets.fit_models import NAMES, model
 
 from edgeops.core.errors import DataError, ExitCode, exit_code_of
-from edgeops.targets import flatbuffer
-from edgeops.targets.flatbuffer import MAX_MODEL_BYTES, read_graph
-from edgeops.targets.graph import TENSOR_TYPES, Graph
-from edgeops.targets.operators import BUILTIN_OPERATORS
+from edgeops.tflite import flatbuffer
+from edgeops.tflite.flatbuffer import MAX_MODEL_BYTES, read_graph
+from edgeops.tflite.graph import TENSOR_TYPES, Graph
+from edgeops.tflite.operators import BUILTIN_OPERATORS
 
 WHOLE = model("separable")
 schema = pytest.importorskip("tflite_micro.tensorflow.lite.micro.python.schema_py_generated")

@@ -22,9 +22,9 @@ from edgeops.targets import measure
 from edgeops.targets.arena import replay
 from edgeops.targets.catalogue import find_target
 from edgeops.targets.check import check_fit
-from edgeops.targets.flatbuffer import read_graph
-from edgeops.targets.graph import Graph, Operator, Subgraph, Tensor
 from edgeops.targets.measure import RuntimeRefuses, measure_allocations
+from edgeops.tflite.flatbuffer import read_graph
+from edgeops.tflite.graph import Graph, Operator, Subgraph, Tensor
 
 schema = pytest.importorskip("tflite_micro.tensorflow.lite.micro.python.schema_py_generated")
 

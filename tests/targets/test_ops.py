@@ -7,10 +7,10 @@ from itertools import pairwise
 import pytest
 from targets.fit_models import model
 
-from edgeops.targets.flatbuffer import read_graph
-from edgeops.targets.graph import Graph, Operator, Subgraph, Tensor
 from edgeops.targets.latency import MODELS, reference_work
 from edgeops.targets.ops import Kind, operator_counts, parameter_count, work_of
+from edgeops.tflite.flatbuffer import read_graph
+from edgeops.tflite.graph import Graph, Operator, Subgraph, Tensor
 
 
 def tensor(*shape: int, constant: bool = False, dtype: str = "int8") -> Tensor:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from support.small_models import SMALL, blobs, random_model, settle, small_recipe, unsettle
 
 from edgeops.core.errors import ConfigError
-from edgeops.targets.flatbuffer import read_graph
+from edgeops.tflite.flatbuffer import read_graph
 from edgeops.training.aware import train_aware
 from edgeops.training.backend import load_tensorflow
 from edgeops.training.fit import Fitted, TrainingSet, predict_float, train_float

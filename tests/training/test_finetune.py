@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from support.small_models import SMALL, blobs, random_model, settle, small_recipe
 
 from edgeops.core.errors import DataError, InputError
-from edgeops.targets.flatbuffer import read_graph
+from edgeops.tflite.flatbuffer import read_graph
 from edgeops.training.backend import load_tensorflow
 from edgeops.training.finetune import FineTuned, Strategy, fine_tune
 from edgeops.training.fit import TrainingSet

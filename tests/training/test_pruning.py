@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from support.small_models import blobs, random_model, small_recipe
 
 from edgeops.core.errors import ConfigError
-from edgeops.targets.flatbuffer import read_graph
+from edgeops.tflite.flatbuffer import read_graph
 from edgeops.training.backend import load_tensorflow
 from edgeops.training.fit import train_float
 from edgeops.training.pruning import Pruner, ZeroMask, prunable_kernels, sparsity_at

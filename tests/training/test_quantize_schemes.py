@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from edgeops.core.errors import InputError
-from edgeops.targets.flatbuffer import read_graph
+from edgeops.tflite.flatbuffer import read_graph
 from edgeops.training.backend import load_tensorflow
 from edgeops.training.foreign import run_tflite
 from edgeops.training.quantize import SCHEMES, convert, open_model, tensor_contract

@@ -38,6 +38,10 @@ SPEECH = {
     "high_hz": 4000,
 }
 
+# of cepstral coefficients: the first ones are large
+WIDE_MEANS = (-12.5, 4.25, 0.5, 0.75, -0.25, 0.125, 0.0, 0.3, -0.2, 0.1)
+WIDE_DEVIATIONS = (6.5, 2.25, 1.5, 1.25, 1.0, 0.875, 0.75, 0.7, 0.65, 0.6)
+
 
 def image(shape: tuple[int, ...], seed: int) -> Array:
     """Whole numbers from 0 to 255, as a camera gives them."""
@@ -161,6 +165,53 @@ def cases() -> Mapping[str, Sequence[tuple[list[Step], Array]]]:
                     make_step("fft_bands", **machine, fft_length=256, frame_step=128, bands=16),
                 ],
                 signal((512, 3), 29) + np.float32(1),
+            ),
+            (
+                [
+                    make_step("resize", height=10, width=9),
+                    make_step("grey"),
+                    make_step("scale", factor=1 / 127.5, offset=-1.0),
+                ],
+                image((11, 15, 3), 30),
+            ),
+            (
+                [
+                    make_step("scale", factor=0.000030518),
+                    make_step("mfcc", **SPEECH, mels=40, coefficients=10, offset=0.05),
+                    make_step("columns", first=0, mean=WIDE_MEANS[:7], deviation=WIDE_DEVIATIONS[:7]),
+                    make_step("columns", first=7, mean=WIDE_MEANS[7:], deviation=WIDE_DEVIATIONS[7:]),
+                ],
+                np.rint(signal((1440,), 31) * 32768).astype(np.float32),
+            ),
+            # edges that lie on bins; then steps that need the whole of what the bands give
+            (
+                [
+                    make_step("detrend"),
+                    make_step("taper", share=0.1),
+                    make_step(
+                        "fft_bands",
+                        sample_rate_hz=8000,
+                        fft_length=128,
+                        frame_step=64,
+                        bands=5,
+                        low_hz=125,
+                        high_hz=4000,
+                        spacing="log",
+                    ),
+                    make_step("standardise", floor=0.25),
+                    make_step("fit_length", samples=7),
+                    make_step("rms_scale"),
+                ],
+                signal((700, 2), 32) - np.float32(3),
+            ),
+            # a spectrum of a spectrum
+            (
+                [
+                    make_step("fft_bands", **machine, fft_length=64, frame_step=8, bands=2),
+                    make_step("detrend", kind="linear"),
+                    make_step("fft_bands", sample_rate_hz=100, high_hz=50, fft_length=64, bands=9),
+                ],
+                signal((400,), 33),
             ),
         ],
     }

@@ -11,9 +11,12 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
+from device_agent.observing import Draws, Observing
 from edgeops.core.codec import Message, encode
 from edgeops.core.counter_block import pack_counters
 from edgeops.core.counters import Counters
@@ -39,6 +42,8 @@ from edgeops.core.messages import (
     Truth,
 )
 from edgeops.core.observe import BINS, MARGIN, ObservePlan, margins, plan_feature
+from edgeops.core.outputs import anomaly_scores, reconstruction_error
+from edgeops.core.tensors import TensorSpec, scale_to_integers
 from edgeops.core.window import Window
 
 FOLDER = Path(__file__).parent / "wire"
@@ -183,6 +188,117 @@ def counter_cases() -> list[dict[str, object]]:
     return cases
 
 
+class Counting(NamedTuple):
+    """A model as ``device_agent.observing`` knows it."""
+
+    digest: bytes
+    plan: ObservePlan
+
+
+def plan_for(seed: int, shape: tuple[int, ...], names: tuple[str, ...], classes: int) -> ObservePlan:
+    """A plan over a random reference; a margin where the seed is even, Fourier components where 3 divides it."""
+    rng = np.random.default_rng(seed)
+    values = extract(names, rng.integers(-100, 100, (200, *shape)).astype(np.int8))
+    features = tuple(plan_feature(name, values[:, column]) for column, name in enumerate(names))
+    apart = margins(rng.integers(-128, 128, (200, classes)).astype(np.int8))
+    margin = plan_feature(MARGIN, apart) if seed % 2 == 0 else None
+    fourier = draw_fourier(len(names)).to_bytes() if names and seed % 3 == 0 else None
+    return ObservePlan(features, (1,) * 16, (2,) * classes, ((3, 2),) * 16, margin, fourier)
+
+
+def window_cases() -> list[dict[str, object]]:
+    """Whole windows as an agent counts them: predictions of the scores, a share that is observed, failures."""
+    models = [
+        (
+            (49, 10, 1),
+            ("level", "spread", "sharpness", "clipped", "band_1", "band_2", "band_3", "band_4"),
+            12,
+        ),
+        ((96,), ("level", "contrast", "detail_2", "detail_4", "detail_8", "band_2", "band_4"), 2),
+        ((12, 12, 3), FEATURES, 64),
+        ((7, 5), ("spread", "sharpness", "detail_4"), 1),
+        ((3, 3, 1), (), 3),
+    ]
+    cases: list[dict[str, object]] = []
+    for seed, ((shape, names, classes), permille) in enumerate(
+        zip(models, (1000, 400, 999, 0, 250), strict=True)
+    ):
+        rng = np.random.default_rng(100 + seed)
+        boot, n = 7 + seed, 40
+        inputs = rng.integers(-128, 128, (n, *shape)).astype(np.int8)
+        inputs[5:8] = inputs[4]  # a sensor that is stuck for a while
+        scores = rng.integers(-128, 128, (n, classes)).astype(np.int8)
+        scores[9], scores[10] = -128, 127  # the best score is not the only one
+        latencies = [int(rng.integers(0, 2**bits)) for bits in rng.integers(1, 33, n).tolist()]
+        observing = Observing("model", boot)
+        observing.policy = dataclasses.replace(observing.policy, observe_permille=permille)
+        plan = plan_for(seed, shape, names, classes)
+        observing.switch(Counting(DIGEST, plan), False, 0)
+        counted = [
+            observing.count(*each) for each in zip(inputs, scores.reshape(n, -1), latencies, strict=True)
+        ]
+        failures = (seed, 3 * seed, seed)  # errors, refused inputs, and of these without a number
+        for _ in range(failures[0]):
+            observing.count_error()
+        for number in range(failures[1]):
+            observing.count_rejected(number < failures[2])
+        draws = Draws(boot)
+        report = observing.close(1000)
+        assert report is not None
+        cases.append(
+            {
+                "shape": list(shape),
+                "plan": encode(plan).hex(),
+                "boot": boot,
+                "observe_permille": permille,
+                "observed": [draws.below(permille) for _ in inputs],
+                "inputs": base64.b64encode(inputs.tobytes()).decode(),
+                "scores": base64.b64encode(scores.tobytes()).decode(),
+                "latencies": latencies,
+                "failures": list(failures),
+                "ids": [prediction.id.hex() for prediction in counted],
+                "block": pack_counters(report.counters).hex(),
+            }
+        )
+    return cases
+
+
+def reconstruction_cases() -> list[dict[str, object]]:
+    """Errors and scores of models that restore their input, with scales close and far apart."""
+    cases: list[dict[str, object]] = []
+    for seed, (size, scales, zeros, threshold) in enumerate(
+        [
+            (640, (0.39, 0.41), (88, 93), 90_000),
+            (1, (1 / 256, 1 / 256), (-128, -128), 1),
+            (33, (0.5, 0.5 * (1 + 2**-20)), (0, 127), 2**48 - 1),
+            (16, (1.0, 2.0**-14), (-128, 127), 12_345_678),
+            (16, (2.0**-60, 1.0), (5, -7), 2**40),
+        ]
+    ):
+        rng = np.random.default_rng(seed)
+        given, restored = (
+            TensorSpec((size,), "int8", float(np.float32(scale)), zero)
+            for scale, zero in zip(scales, zeros, strict=True)
+        )
+        inputs, outputs = (rng.integers(-128, 128, (8, size)).astype(np.int8) for _ in range(2))
+        outputs[0] = inputs[0]
+        inputs[1], outputs[1] = -128, 127
+        errors: NDArray[np.int64] = reconstruction_error(given, restored, inputs, outputs)
+        cases.append(
+            {
+                "size": size,
+                "input": [*scale_to_integers(given.scale), given.zero_point],
+                "output": [*scale_to_integers(restored.scale), restored.zero_point],
+                "threshold": threshold,
+                "inputs": base64.b64encode(inputs.tobytes()).decode(),
+                "outputs": base64.b64encode(outputs.tobytes()).decode(),
+                "errors": errors.tolist(),
+                "scores": anomaly_scores(errors, threshold).tolist(),
+            }
+        )
+    return cases
+
+
 def documents() -> dict[str, object]:
     """File name to content."""
     return {
@@ -199,6 +315,8 @@ def documents() -> dict[str, object]:
             )
         ],
         "counters": counter_cases(),
+        "windows": window_cases(),
+        "reconstructions": reconstruction_cases(),
     }
 
 

@@ -8,7 +8,7 @@ itself ``ROLLOUT`` of ``edgeops.core.lifecycle``.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -96,6 +96,7 @@ class Facts:
     refusals: tuple[Refusal, ...] = ()
     undecided: tuple[str, ...] = ()
     device_bytes: int = 0  # what the version costs a device that has nothing of it
+    bytes_of: Mapping[str, int] = field(default_factory=dict)  # of devices that take another artifact of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +210,27 @@ def retry(
     return _events(state, [(device_id, "retry", None) for device_id in again], now), again
 
 
+def affordable(
+    state: RolloutState, waiting: Sequence[str], device_bytes: int, bytes_of: Mapping[str, int]
+) -> int:
+    """How many of the waiting devices, in their order, the byte budget leaves room for; all without a budget.
+
+    A device costs ``bytes_of`` it, or ``device_bytes``.
+    """
+    if not state.plan.max_bytes:
+        return len(waiting)
+    left = state.plan.max_bytes - sum(bytes_of.get(name, device_bytes) for name in _offered_ever(state))
+    for index, name in enumerate(waiting):
+        left -= bytes_of.get(name, device_bytes)
+        if left < 0:
+            return index
+    return len(waiting)
+
+
+def _offered_ever(state: RolloutState) -> list[str]:
+    return [d.device_id for d in state.deployments.values() if d.offered_at is not None]
+
+
 def offered_target(state: RolloutState) -> int:
     """How many devices the current stage is for."""
     live = [d for d in state.deployments.values() if d.state not in ("left", "unsuited")]
@@ -247,15 +269,15 @@ def _offer(state: RolloutState, facts: Facts, now: float) -> tuple[RolloutState,
     )
     if room <= 0 or not waiting or (plan.hours is not None and not plan.hours.open_at(now)):
         return state, []
-    if plan.max_bytes and facts.device_bytes:
-        offered = sum(d.offered_at is not None for d in state.deployments.values())
-        affordable = plan.max_bytes // facts.device_bytes - offered
-        if affordable <= 0 and state.lifecycle == "RUNNING":
-            spent = f"the byte budget of {plan.max_bytes} is spent: {offered} devices at {facts.device_bytes} each"
-            state, moved = _move(state, "hold", "engine", spent)
-            return state, [moved]
-        room = min(room, max(0, affordable))
-    chosen = waiting[:room]
+    chosen = waiting[: min(room, affordable(state, waiting, facts.device_bytes, facts.bytes_of))]
+    if not chosen:
+        if state.lifecycle != "RUNNING":
+            return state, []
+        costs = [facts.bytes_of.get(name, facts.device_bytes) for name in _offered_ever(state)]
+        alike = f"at {costs[0]} each" if len({*costs}) == 1 else f"that take {sum(costs)}"
+        spent = f"the byte budget of {plan.max_bytes} is spent: {len(costs)} devices {alike}"
+        state, moved = _move(state, "hold", "engine", spent)
+        return state, [moved]
     if plan.pace is not None:
         confirmed = sum(d.state == "confirmed" for d in state.deployments.values())
         credit = state.credit.refill(plan.pace, taken, confirmed, now)

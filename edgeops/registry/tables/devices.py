@@ -23,6 +23,7 @@ class Device(SQLModel, table=True):
     agent: str = ""
     runtime: str = ""
     target: str = ""
+    free_bytes: int = 0
     received_bytes: int = 0
     spent_bytes: int = 0
     takes: list[str] = json_list()

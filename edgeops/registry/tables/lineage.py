@@ -57,7 +57,8 @@ class ModelVersion(SQLModel, table=True):
     """A trained and judged model; ``state`` is ``registered`` (then it is packaged), ``rejected``, or
     ``evaluation``: trained to be measured on what was held out, and not for devices.
 
-    ``selector`` says for which devices alone it was made; None: for all.
+    ``selector`` says for which devices alone it was made; None: for all. ``artifacts`` are the forms that its manifest
+    names, as ``edgeops.registry.artifacts`` reads them; ``artifact_sha256`` is the ``.tflite``, which is always kept.
     """
 
     __tablename__ = "model_version"
@@ -70,6 +71,7 @@ class ModelVersion(SQLModel, table=True):
     parent_id: int | None = Field(default=None, foreign_key="model_version.id")
     artifact_sha256: str
     artifact_bytes: int
+    artifacts: list[Any] = json_list()
     manifest_sha256: str | None = Field(default=None, index=True)
     selector: str | None = None
     created_at: float

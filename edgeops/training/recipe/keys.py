@@ -12,6 +12,7 @@ CLASSIFICATION, ANOMALY = "classification", "anomaly"
 SCHEMES = ("int8", "int16x8", "dynamic", "float16")
 VALUE, SCALE, LENGTH = "value", "scale", "length"
 MAX_BYTES = 2**31 - 1
+RUNTIMES = ("tflite", "plan")
 STRATEGIES = ("recalibrate", "head", "frozen_scale", "fine_tune", "scratch")
 ALARMS = ("data", "confidence", "multivariate", "prediction", "concept")
 
@@ -107,6 +108,13 @@ SECTIONS: Mapping[str, Mapping[str, Key]] = {
     },
     "targets": {
         "names": Key(list, default=[], about="parts that the model must fit; edgeops target list"),
+    },
+    "package": {
+        "runtimes": Key(
+            list,
+            default=[],
+            about=f"forms that devices get: of {', '.join(RUNTIMES)}; empty: both, a plan where there can be one",
+        ),
     },
     "anomaly": {
         "normal": Key(str, default="normal", about="the label of what is normal"),

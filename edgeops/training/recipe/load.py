@@ -23,6 +23,7 @@ from edgeops.training.recipe.keys import (
     POLICY,
     PRUNING,
     ROBUSTNESS,
+    RUNTIMES,
     SEARCH,
     SECTIONS,
     STRATEGIES,
@@ -35,6 +36,7 @@ from edgeops.training.recipe.sections import (
     Distillation,
     GateLimits,
     Observe,
+    Packaging,
     Preprocessing,
     Pruning,
     Quantization,
@@ -100,6 +102,7 @@ def recipe_of(source: Source, document: Mapping[str, Any]) -> Recipe:
     ]
     space = _search_space(source, tables.pop("search")["space"])
     not_for = _texts(source, "report.not_for", tables.pop("report")["not_for"])
+    runtimes = _chosen(source, "package", "runtimes", tables.pop("package")["runtimes"], RUNTIMES)
     policy = _policy(source, tables["retrain"])
     tables["split"]["holdout"] = _holdout(source, tables["split"]["holdout"])
     by_time = _texts(source, "split.by_time", tables["split"]["by_time"])
@@ -129,6 +132,7 @@ def recipe_of(source: Source, document: Mapping[str, Any]) -> Recipe:
             }
         ),
         targets=Targets(names),
+        package=Packaging(runtimes or RUNTIMES, bool(runtimes)),
         anomaly=Anomaly(**tables["anomaly"]),
         search=Search(space),
         observe=Observe(
@@ -260,14 +264,22 @@ def _policy(source: Source, table: dict[str, Any]) -> Mapping[str, Any]:
 
 
 def _strategies(source: Source, raw: list[Any]) -> tuple[str, ...]:
-    known = Key(str, choices=STRATEGIES)
-    names = tuple(
-        read_section(source, {"strategies": name}, "retrain", {"strategies": known})["strategies"]
-        for name in raw
-    )
-    if not names or len(set(names)) != len(names):
+    if not raw:
         raise source.error(
-            "retrain.strategies", f"'retrain.strategies' must name one or more, each once, not {raw}", raw
+            "retrain.strategies", "'retrain.strategies' must name one or more, each once, not []", raw
+        )
+    return _chosen(source, "retrain", "strategies", raw, STRATEGIES)
+
+
+def _chosen(
+    source: Source, section: str, key: str, raw: list[Any], choices: tuple[str, ...]
+) -> tuple[str, ...]:
+    """Some of the choices, each once, in their order."""
+    known = {key: Key(str, choices=choices)}
+    names = tuple(read_section(source, {key: name}, section, known)[key] for name in raw)
+    if len(set(names)) != len(names):
+        raise source.error(
+            f"{section}.{key}", f"'{section}.{key}' must name one or more, each once, not {raw}", raw
         )
     return names
 

@@ -149,6 +149,16 @@ class Targets:
 
 
 @dataclass(frozen=True, slots=True)
+class Packaging:
+    """The forms that a version is packaged in; ``required`` ones are named by the recipe, and a version without one
+    of them is rejected. It does not change the model.
+    """
+
+    runtimes: tuple[str, ...]
+    required: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Anomaly:
     """The label of what is normal, and which quantile of its errors is the threshold."""
 
@@ -222,6 +232,7 @@ class Recipe:
     quantization: Quantization
     gates: GateLimits
     targets: Targets
+    package: Packaging
     anomaly: Anomaly
     search: Search
     observe: Observe

@@ -87,6 +87,12 @@ typedef struct eo_op_head {
 
 #define EO_OP_PER_CHANNEL 1u    /* multipliers and shifts are one for each output channel, otherwise one for all */
 #define EO_OP_CONSTANT_INPUT 2u /* `input` (MOVE) or `other` (ADD, MUL) counts from the plan's first byte */
+#define EO_OP_SUBTRACT 4u       /* ADD: the second operand is subtracted, after its multiplier and shift */
+#define EO_OP_TRUNCATE 8u       /* MEAN: (sum of the raw values) / reduce, towards zero; no compiler writes it today */
+
+/* Memory: what an op writes never overlaps what it reads, with one exception. ADD, MUL and TABLE may write at just
+ * the place of `input`, and ADD and MUL at just that of `other` where other_elements == elements. Every constant
+ * begins at a multiple of 4. */
 
 /* How an accumulator becomes an int8: acc * multiplier * 2**(shift - 31), plus the zero point, clamped.
  * multipliers_at: int32; shifts_at: int8, -31..30, positive is left; one or one for each channel. */

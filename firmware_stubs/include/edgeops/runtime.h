@@ -33,7 +33,19 @@ eo_status eo_plan_reset_state(const eo_plan *plan, void *arena, size_t arena_byt
 void *eo_plan_input(const eo_plan *plan, void *arena);
 const void *eo_plan_output(const eo_plan *plan, const void *arena);
 
-/* One inference. EO_TOO_SMALL for an arena that is too small, EO_ARGUMENT where it is not a multiple of 4. */
+/* Runs one op record. Constants are in the plan, tensors in the arena; the record has been verified. */
+typedef void (*eo_kernel)(const uint8_t *plan, const void *record, uint8_t *arena);
+
+/* One kernel for each op code; NULL where a build leaves one out. A vendor fills a table of its own. */
+extern const eo_kernel eo_kernels_portable[EO_OP_END];
+extern const eo_kernel eo_kernels_dsp[EO_OP_END]; /* for cores with the DSP extension; elsewhere it is emulated */
+
+/* One inference with the kernels of `kernels`. As eo_plan_run, and EO_UNSUPPORTED where one is left out. */
+eo_status eo_plan_run_with(const eo_plan *plan, const eo_kernel *kernels, void *arena, size_t arena_bytes);
+
+/* One inference with the build's kernels: the table that EO_KERNELS names where the build defines it (a vendor's),
+ * otherwise those for the DSP extension where the core has it and EO_KERNELS_portable is not defined, otherwise the
+ * portable ones. EO_TOO_SMALL for an arena that is too small, EO_ARGUMENT where it is not at a multiple of 4. */
 eo_status eo_plan_run(const eo_plan *plan, void *arena, size_t arena_bytes);
 
 /* The seam to other runtimes (TFLM with CMSIS-NN, a vendor's): what the agent calls. */

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 
 # TensorType of the TensorFlow Lite schema (version 3): name and bits, by number
@@ -42,7 +43,9 @@ class Tensor:
 
     ``shape`` is that of one inference. ``scales`` counts the quantization scales (0 none, 1 per tensor, more
     per channel), ``scale`` is the first of them, 0.0 where there is none, and ``scale_at`` its place in the file.
-    ``data_at`` is where its data begins in the file, 0 for an activation.
+    ``data_at`` is where its data begins in the file, 0 for an activation. ``zero_points`` counts the zero points,
+    ``zero_point`` is the first of them, ``zero_point_at`` their place; ``quantized_axis`` is the axis that has a
+    scale each. ``dynamic`` are the axes, the first left out, whose size the model leaves open.
     """
 
     name: str
@@ -54,6 +57,11 @@ class Tensor:
     scale_at: int
     is_variable: bool
     data_at: int = 0
+    zero_points: int = 0
+    zero_point: int = 0
+    zero_point_at: int = 0
+    quantized_axis: int = 0
+    dynamic: tuple[int, ...] = ()
 
     @property
     def elements(self) -> int:
@@ -73,11 +81,15 @@ class Tensor:
 
 @dataclass(frozen=True, slots=True)
 class Operator:
-    """One operator; inputs and outputs are indices of tensors, -1 for an optional input that is not there."""
+    """One operator; inputs and outputs are indices of tensors, -1 for an optional input that is not there.
+
+    ``options`` are those that ``OPTIONS`` of ``edgeops.tflite.options`` lists for it, by name.
+    """
 
     name: str
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
+    options: Mapping[str, float] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,9 @@ import struct
 from dataclasses import dataclass
 
 from edgeops.core.errors import DataError
-from edgeops.targets.graph import TENSOR_TYPES, Graph, Operator, Subgraph, Tensor
-from edgeops.targets.operators import BUILTIN_OPERATORS, custom_name
+from edgeops.tflite.graph import TENSOR_TYPES, Graph, Operator, Subgraph, Tensor
+from edgeops.tflite.operators import BUILTIN_OPERATORS, custom_name
+from edgeops.tflite.options import OPTIONS
 
 MAX_MODEL_BYTES = 64 * 1024 * 1024
 MAX_TENSOR_ELEMENTS = 1 << 30
@@ -22,7 +23,7 @@ MAX_RANK = 8
 MAX_OPERATOR_CODES = 1000
 
 _U8, _U16, _U32 = struct.Struct("<B"), struct.Struct("<H"), struct.Struct("<I")
-_I8, _I32, _F32 = struct.Struct("<b"), struct.Struct("<i"), struct.Struct("<f")
+_I8, _I32, _I64, _F32 = struct.Struct("<b"), struct.Struct("<i"), struct.Struct("<q"), struct.Struct("<f")
 _CUSTOM = BUILTIN_OPERATORS.index("CUSTOM")
 _PLACEHOLDER = BUILTIN_OPERATORS.index("PLACEHOLDER_FOR_GREATER_OP_CODES")
 
@@ -113,9 +114,21 @@ class _Reader:
             raise _Damaged(f"an operator has code {code} of {len(codes)}")
         inputs, outputs = self._indices(table, 1, -1, tensors), self._indices(table, 2, 0, tensors)
         self._vector(table, 5, 1)
-        if 4 in table.fields:
-            self._table(self._offset(table.fields[4]))
-        return Operator(codes[code], inputs, outputs)
+        options = (
+            self._options(codes[code], self._table(self._offset(table.fields[4])))
+            if 4 in table.fields
+            else {}
+        )
+        return Operator(codes[code], inputs, outputs, options)
+
+    def _options(self, name: str, table: _Table) -> dict[str, float]:
+        """The operator's options; what the file leaves out is as the schema has it."""
+        found: dict[str, float] = {}
+        for option in OPTIONS.get(name, ()):
+            found[option.name] = option.default
+            if option.slot in table.fields:
+                found[option.name] = option.form.unpack_from(self._data, table.fields[option.slot])[0]
+        return found
 
     def _tensor(self, table: _Table, buffers: list[tuple[int, int]]) -> Tensor:
         name = self._string(table, 3)
@@ -132,17 +145,25 @@ class _Reader:
         if buffer >= len(buffers):
             raise _Damaged(f"tensor {name!r} has buffer {buffer} of {len(buffers)}")
         scales, scale, start = 0, 0.0, 0
+        zero_points, zero_point, zero_point_at, axis = 0, 0, 0, 0
         if 4 in table.fields:
             quantization = self._table(self._offset(table.fields[4]))
             start, scales = self._vector(quantization, 2, 4)
             scale = float(_F32.unpack_from(self._data, start)[0]) if scales else 0.0
-            self._vector(quantization, 3, 8)
+            zero_point_at, zero_points = self._vector(quantization, 3, 8)
+            zero_point = int(_I64.unpack_from(self._data, zero_point_at)[0]) if zero_points else 0
+            axis = self._scalar(quantization, 6, _I32)
         dtype, bits = TENSOR_TYPES[kind]
         (data_at, held), needed = buffers[buffer], (math.prod(shape) * bits + 7) // 8
         if held and dtype != "string" and held < needed:
             raise _Damaged(f"tensor {name!r} needs {needed} bytes of data; its buffer has {held}")
         is_variable = bool(self._scalar(table, 5, _U8))
-        return Tensor(name, shape, dtype, held, scales, scale, start, is_variable, data_at)
+        # the batch may be open: a microcontroller runs one input at a time
+        dynamic = tuple(at for at, size in enumerate(self._integers(table, 7)) if size < 0 and at > 0)
+        quantized = (zero_points, zero_point, zero_point_at, axis)
+        return Tensor(
+            name, shape, dtype, held, scales, scale, start, is_variable, data_at, *quantized, dynamic
+        )
 
     def _indices(self, table: _Table, slot: int, lowest: int, end: int) -> tuple[int, ...]:
         indices = self._integers(table, slot)

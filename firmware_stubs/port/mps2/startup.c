@@ -1,0 +1,113 @@
+/* Vectors, reset, faults: the same for every Cortex-M here, M0 included. */
+#include "board.h"
+#include "semihosting.h"
+
+#define STACK_PAINT 0xC5C5C5C5u
+#define EXIT_FAULT 70
+
+extern uint32_t board_stack_limit[], board_stack_top[];
+extern uint32_t board_data_start[], board_data_end[], board_bss_start[], board_bss_end[];
+extern const uint32_t board_data_load[];
+
+void board_reset(void) __attribute__((noreturn));
+void board_fault(void) __attribute__((noreturn));
+void board_unexpected(void);
+void board_on_systick(void) __attribute__((weak, alias("board_unexpected")));
+void board_on_timer(void) __attribute__((weak, alias("board_unexpected")));
+void board_on_ethernet(void) __attribute__((weak, alias("board_unexpected")));
+
+typedef void (*handler)(void);
+
+#define IRQ_COUNT 16
+#define VECTOR_OF_IRQ(number) (16 + (number))
+
+/* Armv6-M knows one fault, the others four; all of them end here. */
+const handler board_vectors[VECTOR_OF_IRQ(IRQ_COUNT)] __attribute__((section(".vectors"), used)) = {
+    [0] = (handler)(uintptr_t)board_stack_top,
+    [1] = board_reset,
+    [2] = board_unexpected,
+    [3] = board_fault,
+    [4] = board_fault,
+    [5] = board_fault,
+    [6] = board_fault,
+    [7] = board_fault,
+    [11] = board_unexpected,
+    [12] = board_unexpected,
+    [14] = board_unexpected,
+    [15] = board_on_systick,
+#ifdef BOARD_TIMER_IRQ
+    [VECTOR_OF_IRQ(BOARD_TIMER_IRQ)] = board_on_timer,
+#endif
+#ifdef BOARD_ETHERNET_IRQ
+    [VECTOR_OF_IRQ(BOARD_ETHERNET_IRQ)] = board_on_ethernet,
+#endif
+};
+
+void board_reset(void)
+{
+    uint32_t *stack_pointer;
+    __asm__ volatile("mov %0, sp" : "=r"(stack_pointer));
+    /* What this function has on the stack lies above its stack pointer. */
+    for (uint32_t *word = board_stack_limit; word < stack_pointer; word++) {
+        *(volatile uint32_t *)word = STACK_PAINT;
+    }
+    const uint32_t *from = board_data_load;
+    for (uint32_t *to = board_data_start; to < board_data_end; to++) {
+        *(volatile uint32_t *)to = *from++;
+    }
+    for (uint32_t *to = board_bss_start; to < board_bss_end; to++) {
+        *(volatile uint32_t *)to = 0;
+    }
+    semihosting_exit(board_main());
+}
+
+size_t board_stack_bytes(void)
+{
+    const uint32_t *word = board_stack_limit;
+    while (word < board_stack_top && *(const volatile uint32_t *)word == STACK_PAINT) {
+        word++;
+    }
+    return (size_t)((uintptr_t)board_stack_top - (uintptr_t)word);
+}
+
+void board_fault(void)
+{
+    uint32_t exception;
+    __asm__ volatile("mrs %0, ipsr" : "=r"(exception));
+    /* Where it happened lies on the stack, unless the fault is the stack itself: only the number is safe to say. */
+    semihosting_text("fault=");
+    semihosting_number(exception & 0xFFu);
+    semihosting_text("\n");
+    semihosting_exit(EXIT_FAULT);
+}
+
+void board_unexpected(void)
+{
+    board_fault();
+}
+
+void board_reset_core(void)
+{
+    volatile uint32_t *const aircr = (volatile uint32_t *)(uintptr_t)0xE000ED0Cu;
+    __asm__ volatile("dsb" ::: "memory");
+    *aircr = 0x05FA0004u; /* the key, and SYSRESETREQ */
+    for (;;) {
+        __asm__ volatile("nop");
+    }
+}
+
+static volatile uint32_t *nvic(unsigned at, unsigned number)
+{
+    return (volatile uint32_t *)(uintptr_t)(0xE000E000u + at + 4u * (number / 32u));
+}
+
+void board_irq_enable(unsigned number)
+{
+    *nvic(0x100u, number) = 1u << (number % 32u);
+}
+
+void board_irq_disable(unsigned number)
+{
+    *nvic(0x180u, number) = 1u << (number % 32u);
+    __asm__ volatile("dsb\n isb" ::: "memory");
+}

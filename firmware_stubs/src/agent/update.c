@@ -1,0 +1,347 @@
+#include "agent/update.h"
+
+#include <string.h>
+
+#include "agent/text.h"
+
+#define MAX_TRIAL_BOOTS 2u  /* a trial that was cut off in so many starts of the agent is an unhealthy one */
+#define MAX_VERIFY_BOOTS 3u /* a model that ends the agent when it is opened must not end it for ever */
+#define ASIDE_AFTER 3u      /* failures in a row after which the device says that it puts the version aside */
+#define MAX_ATTEMPTS 60000u
+
+const char *eo_lifecycle_name(uint8_t state) {
+    static const char *const names[] = {
+#define NAME(name) #name,
+        EO_LIFECYCLE_STATES(NAME)
+#undef NAME
+    };
+    return state < EO_STATE_COUNT ? names[state] : "";
+}
+
+const char *eo_transition_name(uint8_t event) {
+    static const char *const names[] = {
+#define NAME(name) #name,
+        EO_LIFECYCLE_EVENTS(NAME)
+#undef NAME
+    };
+    return event < EO_EVENT_COUNT ? names[event] : "";
+}
+
+eo_lifecycle eo_lifecycle_next(uint8_t state, uint8_t event) {
+    static const uint8_t rows[][3] = {
+#define ROW(from, by, to) {EO_STATE_##from, EO_EVENT_##by, EO_STATE_##to},
+        EO_LIFECYCLE_ROWS(ROW)
+#undef ROW
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        if (rows[i][0] == state && rows[i][1] == event)
+            return (eo_lifecycle)rows[i][2];
+    return EO_STATE_COUNT;
+}
+
+bool eo_update_names(const eo_update_state *state, uint8_t has, const uint8_t *manifest) {
+    const uint8_t *digest = has == EO_HAS_CONFIRMED  ? state->confirmed
+                            : has == EO_HAS_PREVIOUS ? state->previous
+                            : has == EO_HAS_REFUSED  ? state->refused
+                                                     : state->candidate;
+    return (state->has & has) != 0 && manifest != NULL && memcmp(digest, manifest, sizeof state->confirmed) == 0;
+}
+
+bool eo_update_undecided(const eo_update_state *state) {
+    return state->lifecycle >= EO_STATE_OFFERED && state->lifecycle <= EO_STATE_TRIAL;
+}
+
+bool eo_update_restoring(const eo_update_state *state) {
+    return state->lifecycle == EO_STATE_OFFERED && (state->has & EO_HAS_CANDIDATE) != 0 &&
+           eo_update_names(state, EO_HAS_PREVIOUS, state->candidate);
+}
+
+static eo_update_action *add(eo_update_actions *actions, uint8_t kind) {
+    eo_update_action *action = &actions->list[actions->count++]; /* no event leads to more than EO_MAX_ACTIONS */
+    memset(action, 0, sizeof *action);
+    action->kind = kind;
+    return action;
+}
+
+static void set(uint8_t *digest, uint8_t *has, uint8_t bit, const uint8_t *manifest) {
+    *has = (uint8_t)(manifest != NULL ? *has | bit : *has & ~bit);
+    if (manifest != NULL)
+        memcpy(digest, manifest, 32);
+}
+
+static void set_candidate(eo_update_state *state, const uint8_t *manifest) {
+    set(state->candidate, &state->has, EO_HAS_CANDIDATE, manifest);
+}
+
+/* One row of the table. The reason is cleared, except that the caller set `reason` in the state before. */
+static eo_status move(eo_update_state *state, uint8_t event, bool has_reason, eo_update_actions *actions) {
+    const eo_lifecycle target = eo_lifecycle_next(state->lifecycle, event);
+    if (target == EO_STATE_COUNT)
+        return EO_LIFECYCLE;
+    eo_update_action *action = add(actions, EO_ACTION_TRANSITION);
+    action->source = state->lifecycle;
+    action->event = event;
+    action->target = (uint8_t)target;
+    action->has_manifest = (state->has & EO_HAS_CANDIDATE) != 0;
+    action->has_reason = has_reason;
+    memcpy(action->manifest, state->candidate, sizeof action->manifest);
+    state->lifecycle = (uint8_t)target;
+    if (!has_reason)
+        state->reason[0] = '\0';
+    if (eo_update_undecided(state))
+        add(actions, EO_ACTION_BEGIN)->target = (uint8_t)target;
+    return EO_OK;
+}
+
+/* A row that is not the last of its step: what it asks for is not begun. */
+static void pass(eo_update_state *state, uint8_t event, eo_update_actions *actions) {
+    (void)move(state, event, false, actions);
+    if (actions->count > 0 && actions->list[actions->count - 1].kind == EO_ACTION_BEGIN)
+        actions->count--;
+}
+
+/* Ends what is under way, if anything is. */
+static void supersede(eo_update_state *state, eo_update_actions *actions) {
+    if (!eo_update_undecided(state))
+        return;
+    (void)move(state, EO_EVENT_superseded, false, actions);
+    add(actions, EO_ACTION_DROP);
+}
+
+/* What is wanted runs already: end whatever is under way, and say so. */
+static void stay_confirmed(eo_update_state *state, eo_update_actions *actions) {
+    supersede(state, actions);
+    set_candidate(state, (state->has & EO_HAS_CONFIRMED) != 0 ? state->confirmed : NULL);
+    state->attempts = 0;
+    state->retry = 0;
+    state->trial_boots = 0;
+    pass(state, EO_EVENT_offered, actions);
+    (void)move(state, EO_EVENT_restored, false, actions);
+    set_candidate(state, NULL);
+}
+
+/* The candidate is what runs now, and the confirmed one was so before. */
+static void promote(eo_update_state *state) {
+    set(state->previous, &state->has, EO_HAS_PREVIOUS,
+        (state->has & EO_HAS_CONFIRMED) != 0 ? state->confirmed : NULL);
+    set(state->confirmed, &state->has, EO_HAS_CONFIRMED,
+        (state->has & EO_HAS_CANDIDATE) != 0 ? state->candidate : NULL);
+    set_candidate(state, NULL);
+    state->attempts = 0;
+}
+
+static void say(eo_update_state *state, const char *reason, const char *ending) {
+    char words[EO_REASON_BYTES + 1]; /* the reason may be the state's own */
+    eo_text text = eo_text_begin(words, sizeof words);
+    eo_text_put_bytes(&text, reason, eo_text_cut(reason, EO_REASON_BYTES - strlen(ending)));
+    eo_text_put(&text, ending);
+    memcpy(state->reason, words, sizeof words);
+}
+
+static uint32_t retry_seconds(uint32_t attempts) {
+    return attempts > 10u ? 3600u : 5u << (attempts - 1u);
+}
+
+static eo_status refuse(eo_update_state *state, uint8_t event, const char *reason, eo_update_actions *actions) {
+    if (eo_lifecycle_next(state->lifecycle, event) == EO_STATE_COUNT)
+        return EO_LIFECYCLE;
+    if (event != EO_EVENT_failed) {
+        say(state, reason, "");
+        (void)move(state, event, true, actions);
+        set(state->refused, &state->has, EO_HAS_REFUSED,
+            (state->has & EO_HAS_CANDIDATE) != 0 ? state->candidate : NULL);
+        set_candidate(state, NULL);
+        add(actions, EO_ACTION_DROP);
+        return EO_OK;
+    }
+    state->attempts = (uint16_t)(state->attempts < MAX_ATTEMPTS ? state->attempts + 1u : MAX_ATTEMPTS);
+    const uint32_t seconds = retry_seconds(state->attempts);
+    char aside[64] = "";
+    if (state->attempts >= ASIDE_AFTER) {
+        eo_text text = eo_text_begin(aside, sizeof aside);
+        eo_text_put(&text, "; put aside for ");
+        eo_text_put_number(&text, seconds);
+        eo_text_put(&text, " s after ");
+        eo_text_put_number(&text, state->attempts);
+        eo_text_put(&text, " failures in a row");
+    }
+    say(state, reason, aside);
+    (void)move(state, event, true, actions);
+    state->retry = 1;
+    state->trial_boots = 0;
+    add(actions, EO_ACTION_DROP);
+    add(actions, EO_ACTION_RETRY_IN)->milliseconds = 1000u * seconds;
+    return EO_OK;
+}
+
+static void offer(eo_update_state *state, const eo_update_event *event, eo_update_actions *actions) {
+    const bool again = event->attempt > state->attempt;
+    state->generation = event->generation;
+    state->attempt = event->attempt;
+    if (event->manifest == NULL) {
+        supersede(state, actions);
+        set_candidate(state, NULL);
+        state->retry = 0;
+        return;
+    }
+    if (again && eo_update_names(state, EO_HAS_REFUSED, event->manifest))
+        set(state->refused, &state->has, EO_HAS_REFUSED, NULL);
+    if (eo_update_names(state, EO_HAS_CONFIRMED, event->manifest)) {
+        if (state->lifecycle != EO_STATE_CONFIRMED)
+            stay_confirmed(state, actions);
+        return;
+    }
+    if (eo_update_names(state, EO_HAS_CANDIDATE, event->manifest) &&
+        (eo_update_undecided(state) || (state->retry && !again))) {
+        state->shadow = event->shadow; /* it is on its way, or put aside for a while */
+        if (again)
+            state->attempts = 0;
+        return;
+    }
+    if (eo_update_names(state, EO_HAS_PREVIOUS, event->manifest) && (again || event->shadow > 0))
+        /* A rollout, and no way back: it has to prove itself anew, though its slot needs no download. */
+        set(state->previous, &state->has, EO_HAS_PREVIOUS, NULL);
+    const bool refused = eo_update_names(state, EO_HAS_REFUSED, event->manifest);
+    if (refused && (state->lifecycle == EO_STATE_REJECTED || state->lifecycle == EO_STATE_ROLLED_BACK))
+        return;
+    supersede(state, actions);
+    set_candidate(state, event->manifest);
+    state->candidate_bytes = event->manifest_bytes;
+    state->attempts = 0;
+    state->retry = 0;
+    state->trial_boots = 0;
+    state->shadow = event->shadow;
+    if (!refused) {
+        (void)move(state, EO_EVENT_offered, false, actions);
+        return;
+    }
+    /* The control side must hear that it is refused, and not wait for it. */
+    pass(state, EO_EVENT_offered, actions);
+    (void)refuse(state, EO_EVENT_rejected, "it was rejected or rolled back before", actions);
+}
+
+static eo_status progress(eo_update_state *state, uint8_t name, eo_update_actions *actions) {
+    if (name == EO_EVENT_restored) {
+        if (!eo_update_restoring(state))
+            return EO_LIFECYCLE;
+        (void)move(state, name, false, actions);
+        promote(state);
+        state->trial_boots = 0;
+        return EO_OK;
+    }
+    const eo_status status = move(state, name, false, actions);
+    if (status != EO_OK)
+        return status;
+    if (name == EO_EVENT_verified) {
+        set(state->previous, &state->has, EO_HAS_PREVIOUS, NULL); /* its slot now holds the candidate */
+    } else if (name == EO_EVENT_shadow || name == EO_EVENT_activated) {
+        state->trial_good = 0;
+        state->trial_errors = 0;
+        state->trial_boots = 1;
+    }
+    return EO_OK;
+}
+
+static eo_status restarted(eo_update_state *state, eo_update_actions *actions) {
+    if (state->lifecycle == EO_STATE_FAILED && state->retry) {
+        const uint32_t seconds = retry_seconds(state->attempts > 0 ? state->attempts : 1u);
+        add(actions, EO_ACTION_RETRY_IN)->milliseconds = 1000u * seconds;
+        return EO_OK;
+    }
+    if (!eo_update_undecided(state))
+        return EO_OK;
+    const bool trial = state->lifecycle == EO_STATE_TRIAL;
+    const bool running = trial || state->lifecycle == EO_STATE_SHADOWING;
+    const bool opening = state->lifecycle == EO_STATE_VERIFYING || eo_update_restoring(state);
+    if (running && state->trial_boots >= MAX_TRIAL_BOOTS)
+        return refuse(state, EO_EVENT_unhealthy,
+                      trial ? "the agent did not survive its trial"
+                            : "the agent did not survive its run beside the active model",
+                      actions);
+    if (opening && state->trial_boots + 1u >= MAX_VERIFY_BOOTS)
+        return refuse(state, EO_EVENT_rejected, "the agent did not survive opening it", actions);
+    if ((running || opening) && state->trial_boots < 255u)
+        state->trial_boots++;
+    return move(state, EO_EVENT_restarted, false, actions);
+}
+
+static void damaged(eo_update_state *state, const uint8_t *manifest, eo_update_actions *actions) {
+    if (eo_update_names(state, EO_HAS_CONFIRMED, manifest)) {
+        set(state->confirmed, &state->has, EO_HAS_CONFIRMED,
+            (state->has & EO_HAS_PREVIOUS) != 0 ? state->previous : NULL);
+        set(state->previous, &state->has, EO_HAS_PREVIOUS, NULL);
+        if ((state->has & EO_HAS_CANDIDATE) != 0 && eo_update_names(state, EO_HAS_CONFIRMED, state->candidate))
+            stay_confirmed(state, actions);
+    } else if (eo_update_names(state, EO_HAS_PREVIOUS, manifest)) {
+        set(state->previous, &state->has, EO_HAS_PREVIOUS, NULL);
+    }
+}
+
+static eo_status too_many(eo_update_state *state, uint32_t errors, const char *where, uint32_t allowed,
+                          eo_update_actions *actions) {
+    char words[80];
+    eo_text text = eo_text_begin(words, sizeof words);
+    eo_text_put_number(&text, errors);
+    eo_text_put(&text, " errors ");
+    eo_text_put(&text, where);
+    eo_text_put(&text, " where ");
+    eo_text_put_number(&text, allowed);
+    eo_text_put(&text, " are allowed");
+    return refuse(state, EO_EVENT_unhealthy, words, actions);
+}
+
+static eo_status judge_trial(eo_update_state *state, const eo_update_event *event, eo_update_actions *actions) {
+    const bool enough = state->trial_good >= event->inferences ||
+                        (event->seconds > 0 && (uint64_t)event->seconds * 1000u <= event->elapsed_ms);
+    if (state->lifecycle != EO_STATE_TRIAL || state->trial_good == 0 || !enough)
+        return EO_OK;
+    (void)move(state, EO_EVENT_healthy, false, actions);
+    promote(state);
+    if (event->security_counter > state->security_counter)
+        state->security_counter = event->security_counter;
+    return EO_OK;
+}
+
+eo_status eo_update_step(eo_update_state *state, const eo_update_event *event, eo_update_actions *actions) {
+    actions->count = 0;
+    switch (event->kind) {
+    case EO_UPDATE_OFFER:
+        offer(state, event, actions);
+        return EO_OK;
+    case EO_UPDATE_RESTARTED:
+        return restarted(state, actions);
+    case EO_UPDATE_CLOSED:
+        state->trial_boots = 0;
+        return EO_OK;
+    case EO_UPDATE_DAMAGED:
+        damaged(state, event->manifest, actions);
+        return EO_OK;
+    case EO_UPDATE_RETRY_DUE:
+        if (state->lifecycle != EO_STATE_FAILED || !state->retry || (state->has & EO_HAS_CANDIDATE) == 0)
+            return EO_OK;
+        state->retry = 0;
+        return move(state, EO_EVENT_offered, false, actions);
+    case EO_UPDATE_PROGRESSED:
+        return progress(state, event->name, actions);
+    case EO_UPDATE_REFUSED:
+        return refuse(state, event->name, event->reason, actions);
+    case EO_UPDATE_SHADOWED:
+        if (state->lifecycle != EO_STATE_SHADOWING)
+            return EO_OK;
+        if (event->errors > event->max_errors)
+            return too_many(state, event->errors, "beside the active model", event->max_errors, actions);
+        return event->inferences >= state->shadow ? progress(state, EO_EVENT_activated, actions) : EO_OK;
+    case EO_UPDATE_INFERRED:
+        if (state->lifecycle != EO_STATE_TRIAL)
+            return EO_OK;
+        state->trial_good += event->ok ? 1u : 0u;
+        state->trial_errors += event->ok ? 0u : 1u;
+        if (state->trial_errors > event->max_errors)
+            return too_many(state, state->trial_errors, "in its trial", event->max_errors, actions);
+        return judge_trial(state, event, actions);
+    case EO_UPDATE_WAITED:
+        return judge_trial(state, event, actions);
+    default:
+        return EO_ARGUMENT;
+    }
+}

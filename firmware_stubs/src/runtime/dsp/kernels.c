@@ -1,0 +1,19 @@
+/* The table for cores with the DSP extension: its own kernels where they pay, the portable ones elsewhere. */
+#include "runtime/kernels.h"
+
+const eo_kernel eo_kernels_dsp[EO_OP_END] = {
+    [EO_OP_CONV_2D] = eo_dsp_conv_2d,
+    [EO_OP_DEPTHWISE_CONV_2D] = eo_dsp_depthwise_conv_2d,
+    [EO_OP_FULLY_CONNECTED] = eo_dsp_fully_connected,
+    [EO_OP_AVERAGE_POOL_2D] = eo_portable_average_pool_2d,
+    [EO_OP_MAX_POOL_2D] = eo_portable_max_pool_2d,
+    [EO_OP_MEAN] = eo_portable_mean,
+    [EO_OP_ADD] = eo_portable_add,
+    [EO_OP_MUL] = eo_portable_mul,
+    [EO_OP_SOFTMAX] = eo_portable_softmax,
+    [EO_OP_TABLE] = eo_portable_table,
+    [EO_OP_FILL] = eo_portable_fill,
+    [EO_OP_MOVE] = eo_portable_move,
+    [EO_OP_QUANTIZE] = eo_portable_quantize,
+    [EO_OP_DEQUANTIZE] = eo_portable_dequantize,
+};

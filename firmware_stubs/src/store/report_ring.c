@@ -1,0 +1,243 @@
+#include "store/report_ring.h"
+
+#include <string.h>
+
+#include "store/flash_io.h"
+
+#define SECTOR_MAGIC 0x53524F45u
+#define REPORT_MAGIC 0x52524F45u
+
+typedef struct sector_head {
+    uint32_t magic;
+    uint32_t number;
+    uint32_t crc; /* of the two before */
+} sector_head;
+
+typedef struct report_head {
+    uint32_t magic;
+    uint32_t size; /* of the payload */
+    uint32_t payload_crc;
+    uint32_t crc; /* of the three before */
+} report_head;
+
+typedef enum found { FOUND_END, FOUND_TORN, FOUND_ACKNOWLEDGED, FOUND_WAITING } found;
+
+static uint32_t unit_of(const eo_report_ring *ring) {
+    return ring->port->flash.program_bytes;
+}
+
+static uint32_t rounded(const eo_report_ring *ring, uint32_t size) {
+    return eo_round_up(size, unit_of(ring));
+}
+
+static uint32_t sector_at(const eo_report_ring *ring, uint32_t sector) {
+    return ring->at + sector * ring->sector_bytes;
+}
+
+static uint32_t first_place(const eo_report_ring *ring) {
+    return rounded(ring, (uint32_t)sizeof(sector_head));
+}
+
+/* The number of a sector, 0 where its head is none. */
+static uint32_t sector_number(const eo_report_ring *ring, uint32_t sector) {
+    sector_head head;
+    if (ring->port->flash_read(ring->port->context, sector_at(ring, sector), &head, sizeof head) != EO_OK ||
+        head.magic != SECTOR_MAGIC || head.crc != eo_crc32(0, &head, offsetof(sector_head, crc)))
+        return 0;
+    return head.number;
+}
+
+/* What stands at a place of a sector, and where the next report begins. */
+static found look(const eo_report_ring *ring, uint32_t sector, uint32_t place, report_head *head, uint32_t *next) {
+    const eo_port *port = ring->port;
+    const uint32_t head_size = rounded(ring, (uint32_t)sizeof *head);
+    const uint32_t at = sector_at(ring, sector) + place;
+    if (place + head_size + unit_of(ring) > ring->sector_bytes || eo_flash_blank(port, at, head_size))
+        return FOUND_END;
+    const uint32_t room = ring->sector_bytes - place - head_size - unit_of(ring);
+    if (port->flash_read(port->context, at, head, sizeof *head) != EO_OK || head->magic != REPORT_MAGIC ||
+        head->crc != eo_crc32(0, head, offsetof(report_head, crc)) || head->size < sizeof(eo_kept_report) ||
+        head->size > room)
+        return FOUND_TORN; /* nothing is known of what follows it in this sector */
+    *next = place + head_size + unit_of(ring) + rounded(ring, head->size);
+    return eo_flash_blank(port, at + head_size, unit_of(ring)) ? FOUND_WAITING : FOUND_ACKNOWLEDGED;
+}
+
+void eo_report_ring_open(eo_report_ring *ring, const eo_port *port, uint32_t at, uint32_t sector_bytes,
+                         uint32_t sectors) {
+    ring->port = port;
+    ring->at = at;
+    ring->sector_bytes = sector_bytes;
+    ring->sectors = sectors;
+    ring->number = 0;
+    ring->sector = sectors - 1u;
+    ring->place = sector_bytes; /* the first report takes the first sector */
+    for (uint32_t sector = 0; sector < sectors; sector++) {
+        const uint32_t number = sector_number(ring, sector);
+        if (number > ring->number) {
+            ring->number = number;
+            ring->sector = sector;
+        }
+    }
+    if (ring->number == 0)
+        return;
+    report_head head;
+    found what = FOUND_WAITING;
+    uint32_t next = first_place(ring);
+    while (what >= FOUND_ACKNOWLEDGED) {
+        ring->place = next;
+        what = look(ring, ring->sector, ring->place, &head, &next);
+    }
+    if (what == FOUND_TORN)
+        ring->place = sector_bytes;
+}
+
+/* The sector of a turn, 0 being the oldest. */
+static uint32_t sector_of(const eo_report_ring *ring, uint32_t turn) {
+    return (ring->sector + 1u + turn) % ring->sectors;
+}
+
+/* As eo_report_ring_next, without reading the payload; *at is where the report lies. */
+static eo_status next_head(const eo_report_ring *ring, eo_report_cursor *cursor, report_head *head, uint32_t *at) {
+    for (; cursor->turn < ring->sectors; cursor->turn++, cursor->place = 0) {
+        const uint32_t sector = sector_of(ring, cursor->turn);
+        if (sector_number(ring, sector) == 0)
+            continue;
+        if (cursor->place == 0)
+            cursor->place = first_place(ring);
+        for (;;) {
+            const uint32_t place = cursor->place;
+            const found what = look(ring, sector, place, head, &cursor->place);
+            if (what == FOUND_WAITING) {
+                *at = sector_at(ring, sector) + place;
+                return EO_OK;
+            }
+            if (what != FOUND_ACKNOWLEDGED)
+                break;
+        }
+        if (cursor->turn + 1u == ring->sectors)
+            break; /* the newest sector: more may follow */
+    }
+    return EO_NOT_FOUND;
+}
+
+static uint32_t payload_at(const eo_report_ring *ring, uint32_t at) {
+    return at + rounded(ring, (uint32_t)sizeof(report_head)) + unit_of(ring);
+}
+
+eo_status eo_report_ring_next(const eo_report_ring *ring, eo_report_cursor *cursor, eo_kept_report *report,
+                              const uint8_t **counters, uint32_t *size) {
+    report_head head;
+    uint32_t at, crc = 0;
+    for (;;) {
+        const eo_status status = next_head(ring, cursor, &head, &at);
+        if (status != EO_OK)
+            return status;
+        at = payload_at(ring, at);
+        crc = 0;
+        if (eo_flash_crc32(ring->port, at, head.size, &crc) == EO_OK && crc == head.payload_crc)
+            break;
+    }
+    memcpy(report, ring->port->flash.base + at, sizeof *report);
+    *counters = ring->port->flash.base + at + sizeof *report;
+    *size = head.size - (uint32_t)sizeof *report;
+    return EO_OK;
+}
+
+static eo_status turn_over(eo_report_ring *ring, uint32_t *dropped) {
+    const uint32_t sector = (ring->sector + 1u) % ring->sectors;
+    report_head head;
+    uint32_t place = first_place(ring);
+    if (sector_number(ring, sector) != 0)
+        for (found what = FOUND_WAITING; what >= FOUND_ACKNOWLEDGED;) {
+            what = look(ring, sector, place, &head, &place);
+            *dropped += what == FOUND_WAITING ? 1u : 0u;
+        }
+    ring->sector = sector;
+    ring->place = ring->sector_bytes; /* until its head is written */
+    for (uint32_t at = 0; at < ring->sector_bytes; at += ring->port->flash.erase_bytes) {
+        const eo_status status = eo_flash_clear(ring->port, sector_at(ring, sector) + at);
+        if (status != EO_OK)
+            return status;
+    }
+    sector_head mine = {SECTOR_MAGIC, ring->number + 1u, 0};
+    mine.crc = eo_crc32(0, &mine, offsetof(sector_head, crc));
+    eo_flash_writer writer;
+    eo_flash_write_begin(&writer, ring->port, sector_at(ring, sector), sector_at(ring, sector) + ring->sector_bytes);
+    eo_flash_write(&writer, &mine, sizeof mine);
+    const eo_status status = eo_flash_write_end(&writer);
+    if (status == EO_OK) {
+        ring->number = mine.number;
+        ring->place = first_place(ring);
+    }
+    return status;
+}
+
+eo_status eo_report_ring_put(eo_report_ring *ring, const eo_kept_report *report, const uint8_t *counters,
+                             uint32_t size, uint32_t *dropped) {
+    report_head head = {REPORT_MAGIC, (uint32_t)sizeof *report + size, 0, 0};
+    const uint32_t needed = payload_at(ring, 0) + rounded(ring, head.size);
+    eo_status status = EO_TOO_SMALL;
+    if (first_place(ring) + needed <= ring->sector_bytes) {
+        head.payload_crc = eo_crc32(eo_crc32(0, report, sizeof *report), counters, size);
+        head.crc = eo_crc32(0, &head, offsetof(report_head, crc));
+        for (uint32_t tries = 0; tries < 2u; tries++) {
+            if (ring->place + needed > ring->sector_bytes) {
+                status = turn_over(ring, dropped);
+                if (status != EO_OK)
+                    continue;
+            }
+            const uint32_t at = sector_at(ring, ring->sector) + ring->place;
+            eo_flash_writer writer;
+            eo_flash_write_begin(&writer, ring->port, at, sector_at(ring, ring->sector) + ring->sector_bytes);
+            eo_flash_write(&writer, &head, sizeof head);
+            status = eo_flash_write_end(&writer);
+            if (status == EO_OK) {
+                eo_flash_write_begin(&writer, ring->port, payload_at(ring, at), writer.limit);
+                eo_flash_write(&writer, report, sizeof *report);
+                eo_flash_write(&writer, counters, size);
+                status = eo_flash_write_end(&writer);
+            }
+            if (status == EO_OK) {
+                ring->place += needed;
+                return EO_OK;
+            }
+            ring->place = ring->sector_bytes; /* what is behind a torn report is not used */
+        }
+    }
+    ++*dropped;
+    return status;
+}
+
+uint32_t eo_report_ring_acknowledge(eo_report_ring *ring, uint32_t boot, uint32_t sequence) {
+    static const uint8_t zeros[EO_MAX_PROGRAM_BYTES] = {0};
+    eo_report_cursor cursor = {0, 0};
+    report_head head;
+    eo_kept_report report;
+    uint32_t at, covered = 0;
+    while (next_head(ring, &cursor, &head, &at) == EO_OK) {
+        const eo_port *port = ring->port;
+        if (port->flash_read(port->context, payload_at(ring, at), &report, sizeof report) == EO_OK &&
+            (report.boot != boot || report.sequence > sequence))
+            continue;
+        covered++;
+        /* Where it fails the report comes up again, and is sent again. */
+        (void)port->flash_program(port->context, at + rounded(ring, (uint32_t)sizeof head), zeros, unit_of(ring));
+    }
+    return covered;
+}
+
+uint32_t eo_report_ring_waiting(const eo_report_ring *ring, uint32_t boot, uint32_t *oldest) {
+    eo_report_cursor cursor = {0, 0};
+    report_head head;
+    eo_kept_report report;
+    uint32_t at, waiting = 0;
+    *oldest = 0;
+    while (next_head(ring, &cursor, &head, &at) == EO_OK) {
+        waiting++;
+        if (ring->port->flash_read(ring->port->context, payload_at(ring, at), &report, sizeof report) == EO_OK &&
+            report.boot == boot && (*oldest == 0 || report.sequence < *oldest))
+            *oldest = report.sequence;
+    }
+    return waiting;
+}
