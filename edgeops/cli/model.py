@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edgeops.cli.artifacts import in_words
 from edgeops.cli.gates import gate_lines
 from edgeops.cli.output import (
     Format,
@@ -85,8 +86,10 @@ def show(
     with Workspace(Path(workspace)).registry.reading() as session:
         document = lineage(session, find_model(session, model))
     form = chosen(output, json)
-    if form is Format.TABLE and document["run"]:
-        document["run"]["gates"] = gate_lines(document["run"]["gates"])
+    if form is Format.TABLE:
+        document = in_words(document)
+        if document["run"]:
+            document["run"]["gates"] = gate_lines(document["run"]["gates"])
     print_facts(document, form)
 
 

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from edgeops.cli.artifacts import in_words
 from edgeops.cli.output import (
     Format,
     JsonOption,
@@ -137,7 +138,8 @@ def run(
         with climbing_on(address) as climbing:
             trained = retrain_by_hand(opened, alert, told, climbing=climbing)
     form = chosen(output, json)
-    print_facts(trained.as_dict(), form)
+    document = trained.as_dict()
+    print_facts(in_words(document) if form is Format.TABLE else document, form)
     require_gates(trained)
     if form is Format.TABLE:
         say(

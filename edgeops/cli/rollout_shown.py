@@ -24,6 +24,9 @@ def print_preview(facts: dict[str, Any]) -> None:
     )
     sizes = ", ".join(_stage(row["stage"], row["devices"]) for row in facts["stages"])
     tell(f"stages {sizes}; {soak_words(facts['soak_s'])}")
+    if len(facts["by_runtime"]) > 1 or "plan" in facts["by_runtime"]:
+        kinds = ", ".join(f"{_devices(count)} with {name}" for name, count in facts["by_runtime"].items())
+        tell(f"{kinds}; {facts['bytes']:,} bytes in all without patches")
     if facts["already"]:
         tell(f"{len(facts['already'])} of {len(facts['devices'])} have {facts['model']} already")
     print_takes(facts["takes"], "would take")

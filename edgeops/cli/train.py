@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from edgeops.cli.artifacts import in_words
 from edgeops.cli.gates import gate_lines
 from edgeops.cli.output import (
     Format,
@@ -77,6 +78,7 @@ def train(
     form = chosen(output, json)
     if form is Format.TABLE:
         document = {key: value for key, value in document.items() if value is not None}
+        document = in_words(document)
         document.pop("same_as", None)  # a sentence says it
         del document["metrics"]
         document |= {name: _measured(trained.run.metrics[name]) for name in ("int8", "float")}

@@ -15,13 +15,14 @@ from edgeops.compile.lowering import Lowerer, Lowering, Memory
 from edgeops.compile.moves import MOVES
 from edgeops.compile.network import read_network
 from edgeops.compile.plan_format import PlanType
+from edgeops.compile.recurrent import RECURRENT
 from edgeops.compile.refusals import not_compilable, unsupported
 from edgeops.compile.steps import Buffer, Group, Step
 from edgeops.tflite.graph import Tensor
 
 MAX_ARENA = 1 << 30
 _TYPES = {"int8": PlanType.INT8, "float32": PlanType.FLOAT32}
-OPERATORS: Mapping[str, Lowerer] = {**LAYERS, **ELEMENTWISE, **MOVES}
+OPERATORS: Mapping[str, Lowerer] = {**LAYERS, **ELEMENTWISE, **MOVES, **RECURRENT}
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeops.compile.fixed_point import quantize_multiplier
 from edgeops.compile.lowering import Lowerer, Lowering
 from edgeops.compile.moves import broadcast
 from edgeops.compile.plan_format import OpCode, OpFlag
@@ -31,9 +30,7 @@ def addition(one: Lowering) -> Group:
     }
     fields: dict[str, object] = {"left_shift": _LEFT_SHIFT, "output_offset": made.zero_point, **one.clamp()}
     for name, real in scales.items():
-        multiplier, shift = quantize_multiplier(real)
-        if shift > 0:
-            raise unsupported(one.name, "its scales are too far apart for its integer multipliers")
+        multiplier, shift = one.multiplier(real, most=0)
         fields |= {f"{name}_multiplier": multiplier, f"{name}_shift": shift}
     subtracts = one.name == "SUB"
     return _of_two(
@@ -45,7 +42,7 @@ def product(one: Lowering) -> Group:
     """MUL."""
     one.quantized(0, 1)
     first, second, made = one.tensor(0), one.tensor(1), one.made
-    multiplier, shift = quantize_multiplier(first.scale * second.scale / made.scale)
+    multiplier, shift = one.multiplier(first.scale * second.scale / made.scale)
     fields = {"multiplier": multiplier, "shift": shift, "output_offset": made.zero_point, **one.clamp()}
     return _of_two(one, OpCode.MUL, fields, swaps=True, flags=OpFlag(0))
 
@@ -120,11 +117,10 @@ def _repeats(shape: tuple[int, ...], whole: tuple[int, ...]) -> bool:
 def table(one: Lowering) -> Group:
     """A function of one int8: all 256 answers, computed when the plan is made."""
     one.quantized(0)
+    one.same_size()
+    if one.name not in ("LOGISTIC", "TANH"):
+        one.multiplier(one.tensor().scale / one.made.scale)
     answers: NDArray[np.int8] = TABLES[one.name](one.tensor(), one.made, one.node.options)
-    return _table_step(one, answers)
-
-
-def _table_step(one: Lowering, answers: NDArray[np.int8]) -> Group:
     return (
         Step(
             OpCode.TABLE,
@@ -156,6 +152,7 @@ def dequantization(one: Lowering) -> Group:
 def _border(one: Lowering, code: OpCode, scale: float, zero_point: int) -> Group:
     if not (math.isfinite(scale) and scale > 0 and -128 <= zero_point <= 127):
         raise unsupported(one.name, "it has no usable scale")
+    one.same_size()
     fields = {"elements": one.made.elements, "scale": scale, "zero_point": zero_point}
     return (Step(code, one.output, one.buffer(), fields=fields),)
 

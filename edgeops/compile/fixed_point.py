@@ -62,22 +62,24 @@ def doubling_high(a: Int64, b: Int64 | int) -> Int64:
 
 
 def rounding_shift_right(x: Int64, exponent: int) -> Int64:
-    """X / 2**exponent, rounded half away from zero."""
+    """``x / 2**exponent``, rounded half away from zero."""
     if exponent == 0:
         return x
-    remainder = x & ((1 << exponent) - 1)
+    remainder: Int64 = x & ((1 << exponent) - 1)
     threshold = ((1 << exponent) - 1 >> 1) + (x < 0)
-    rounded: Int64 = (x >> exponent) + (remainder > threshold)
+    shifted: Int64 = x >> exponent
+    rounded: Int64 = shifted + (remainder > threshold)
     return rounded
 
 
 def saturating_shift_left(x: Int64, exponent: int) -> Int64:
-    """X * 2**exponent, held to 32 bits."""
-    return np.clip(x << exponent, _MIN, _MAX)
+    """``x * 2**exponent``, held to 32 bits."""
+    held: Int64 = np.clip(x << exponent, _MIN, _MAX)
+    return held
 
 
 def multiply(x: Int64, multiplier: int, shift: int) -> Int64:
-    """X * multiplier * 2**(shift - 31), rounded twice: after the product and after the shift."""
+    """``x * multiplier * 2**(shift - 31)``, rounded twice: after the product and after the shift."""
     left, right = max(shift, 0), max(-shift, 0)
     return rounding_shift_right(doubling_high(wrapped(x << left), multiplier), right)
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from edgeops.compile.fixed_point import exp_of_negative, input_radius, multiply, quantize_multiplier
 from edgeops.compile.lowering import Lowerer, Lowering
+from edgeops.compile.network import same_quantization
 from edgeops.compile.plan_format import OpCode, OpFlag
 from edgeops.compile.refusals import not_compilable, unsupported
 from edgeops.compile.steps import Group, Step
@@ -63,8 +64,9 @@ def fully_connected(one: Lowering) -> Group:
     scales = _product_scales(one)
     if one.tensor(1).scales == 1 and not one.has(2):
         # without a bias the kernel multiplies input and weight scale in float32
-        product = np.float32(one.tensor().scale) * np.float32(one.tensor(1).scale)
-        scales = [float(product) / one.made.scale]
+        with np.errstate(over="ignore"):
+            product = float(np.float32(one.tensor().scale) * np.float32(one.tensor(1).scale))
+        scales = [product / one.made.scale]
     constants, flags = _requantization(one, outputs, scales)
     fields = {"rows": rows, "in": inputs, "out": outputs, **_offsets(one), **one.clamp()}
     return (
@@ -110,7 +112,7 @@ def mean(one: Lowering) -> Group:
         raise _mismatch(one)
     fields: dict[str, object] = {"outer": outer, "reduce": count, "inner": inner}
     source, made = one.tensor(), one.made
-    multiplier, shift = quantize_multiplier(source.scale / made.scale)
+    multiplier, shift = one.multiplier(source.scale / made.scale)
     # 1 / count goes into the multiplier, which keeps its 31 bits by as many shifts as count has
     more = min(count.bit_length() - 1, 32, 31 + shift)
     fields |= {
@@ -122,9 +124,22 @@ def mean(one: Lowering) -> Group:
     return (Step(OpCode.MEAN, one.output, one.buffer(), fields=fields),)
 
 
+def maximum(one: Lowering) -> Group:
+    """REDUCE_MAX over the height and width of an image: one window as large as the image."""
+    one.quantized(0)
+    height, width, channels = _image(one, one.tensor().shape)
+    axes = {axis + 4 if axis < 0 else axis for axis in one.integers(1)}
+    if axes != {1, 2} or one.made.elements != channels or not same_quantization(one.tensor(), one.made):
+        raise unsupported(one.name, "it is not over the height and width of an image")
+    window = {"in_h": height, "in_w": width, "k_h": height, "k_w": width, "out_h": 1, "out_w": 1}
+    fields = {**window, "stride_h": 1, "stride_w": 1, "channels": channels, **one.clamp()}
+    return (Step(OpCode.MAX_POOL_2D, one.output, one.buffer(), fields=fields),)
+
+
 def softmax(one: Lowering) -> Group:
     """SOFTMAX over the last axis; the exponentials that can occur come with the plan."""
     one.quantized(0)
+    one.same_size()
     source, made = one.tensor(), one.made
     if made.zero_point != -128 or made.scale != 1 / 256:
         raise unsupported(one.name, "its output does not have the scale 1/256 and the zero point -128")
@@ -204,9 +219,7 @@ def _requantization(one: Lowering, outputs: int, scales: list[float]) -> tuple[d
     """Multipliers and shifts, one for all outputs where they are the same."""
     if len(scales) not in (1, outputs):
         raise unsupported(one.name, f"its weights have {len(scales)} scales for {outputs} outputs")
-    pairs = [quantize_multiplier(scale) for scale in scales]
-    if any(shift > 30 for _, shift in pairs):
-        raise not_compilable(f"the scales of {one.name} are too far apart", "quantize the model again")
+    pairs = [one.multiplier(scale) for scale in scales]
     flags = OpFlag.PER_CHANNEL
     if len(set(pairs)) == 1:
         pairs, flags = pairs[:1], OpFlag(0)
@@ -258,5 +271,6 @@ LAYERS: Mapping[str, Lowerer] = {
     "AVERAGE_POOL_2D": pooling,
     "MAX_POOL_2D": pooling,
     "MEAN": mean,
+    "REDUCE_MAX": maximum,
     "SOFTMAX": softmax,
 }

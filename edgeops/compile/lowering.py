@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeops.compile.fixed_point import quantize_multiplier
 from edgeops.compile.network import QUANTIZE_FIX, Network, Node, quantized_range
 from edgeops.compile.refusals import not_compilable, unsupported
 from edgeops.compile.steps import Buffer, Group
@@ -36,6 +38,12 @@ class Memory:
         if root not in self.buffers:
             self.buffers[root] = Buffer(self.network.tensors[root].bytes)
         return self.buffers[root]
+
+    def state(self, index: int, reset: int) -> Buffer:
+        """The buffer of a variable, which keeps its values; ``reset`` is the byte that it begins as."""
+        if index not in self.buffers:
+            self.buffers[index] = Buffer(self.network.tensors[index].bytes, reset)
+        return self.buffers[index]
 
 
 @dataclass(frozen=True)
@@ -95,7 +103,8 @@ class Lowering:
 
     def integers(self, position: int) -> list[int]:
         """The values of a constant such as axes."""
-        return [int(value) for value in self.values(position).reshape(-1)]
+        self.tensor(position)
+        return [int(value) for value in self.network.argument(self.node, position).reshape(-1)]
 
     def scales(self, position: int) -> NDArray[np.float32]:
         """All scales of an input."""
@@ -114,6 +123,22 @@ class Lowering:
                 raise not_compilable(
                     f"{self.name} has a tensor without a usable scale", "quantize the model again, with int8"
                 )
+
+    def multiplier(self, real: float, most: int = 30) -> tuple[int, int]:
+        """``real`` as multiplier and shift, the shift to the left by ``most`` at most."""
+        if not math.isfinite(real):
+            raise unsupported(self.name, "its scales are too far apart for integer multipliers")
+        multiplier, shift = quantize_multiplier(real)
+        if shift > most:
+            raise unsupported(self.name, "its scales are too far apart for integer multipliers")
+        return multiplier, shift
+
+    def same_size(self, position: int = 0) -> None:
+        """Refuse an input that has not as many elements as the output."""
+        if self.tensor(position).elements != self.made.elements:
+            raise not_compilable(
+                f"the shapes of {self.name} do not fit each other", "convert the model again"
+            )
 
     def clamp(self) -> dict[str, object]:
         """``clamp_min`` and ``clamp_max``: the fused activation within what was fused from operators behind."""

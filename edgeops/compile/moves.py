@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from edgeops.compile.lowering import Lowerer, Lowering
+from edgeops.compile.network import same_quantization
 from edgeops.compile.plan_format import MOVE_RANK, OpCode, OpFlag
 from edgeops.compile.refusals import not_compilable, unsupported
 from edgeops.compile.steps import Buffer, Group, Step
@@ -19,18 +20,22 @@ _WIDTHS = {"int8": 1, "float32": 4}
 def padding(one: Lowering) -> Group:
     """PAD and PADV2 that no convolution takes in: filled, then the input copied into the middle."""
     width = _width(one, one.tensor())
-    amounts = one.values(1)
+    amounts = one.network.argument(one.node, 1)
     source, made = one.tensor().shape, one.made.shape
     if amounts.shape != (len(source), 2) or (amounts < 0).any():
         raise _mismatch(one)
     before, after = ([int(amount) for amount in column] for column in amounts.T)
     if any(b + size + a != whole for b, size, a, whole in zip(before, source, after, made, strict=True)):
         raise _mismatch(one)
+    if not same_quantization(one.tensor(), one.made):
+        raise unsupported(one.name, "it changes the scale")
     value = one.made.zero_point if width == 1 else 0
     if one.has(2):
-        given = one.values(2).reshape(-1)[0]
+        given = one.values(2).reshape(-1)[0] if one.tensor(2).dtype == one.made.dtype else math.nan
         if width != 1 and given != 0:
             raise unsupported(one.name, "it pads float32 with other values than 0")
+        if math.isnan(given):
+            raise _mismatch(one)
         value = int(given)
     strides = _strides(made, width)
     skip = sum(b * stride for b, stride in zip(before, strides, strict=True))
@@ -39,7 +44,7 @@ def padding(one: Lowering) -> Group:
 
 
 def concatenation(one: Lowering) -> Group:
-    """CONCATENATION; the kernel copies bytes, whatever the scales are."""
+    """CONCATENATION; all that it joins has the scale of its output."""
     width = _width(one, one.made)
     if one.option("activation"):
         raise unsupported(one.name, "it has a fused activation")
@@ -55,6 +60,8 @@ def concatenation(one: Lowering) -> Group:
         wanted = (*one.made.shape[:axis], *tensor.shape[axis : axis + 1], *one.made.shape[axis + 1 :])
         if tensor.shape != wanted or tensor.dtype != one.made.dtype:
             raise _mismatch(one)
+        if not same_quantization(tensor, one.made):
+            raise unsupported(one.name, "what it joins has other scales than its output")
         skip = at * strides[axis]
         steps.append(
             _move(

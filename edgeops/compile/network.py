@@ -17,6 +17,7 @@ from edgeops.compile.refusals import not_compilable, unsupported
 from edgeops.tflite.flatbuffer import read_graph
 from edgeops.tflite.graph import Subgraph, Tensor
 
+MAX_NODES = 2000
 ALIASES = frozenset({"RESHAPE", "SQUEEZE", "EXPAND_DIMS"})
 _NUMPY = {
     "float32": "<f4",
@@ -63,7 +64,19 @@ class Network:
 
     def values(self, index: int) -> NDArray[Any]:
         """A constant's values in its shape."""
+        if index < 0 or not self.tensors[index].is_constant:
+            raise not_compilable(
+                "an operator reads shapes or weights that are no constants", "convert it again"
+            )
         return constant_values(self.model, self.tensors[index])
+
+    def argument(self, node: Node, position: int) -> NDArray[Any]:
+        """The values of a constant input such as axes or amounts: integers."""
+        index = node.inputs[position] if position < len(node.inputs) else -1
+        values = self.values(index)
+        if values.dtype.kind != "i":
+            raise unsupported(node.name, f"its input {position} does not hold integers")
+        return values
 
     def scales(self, index: int) -> NDArray[np.float32]:
         """All scales of a tensor, float32."""
@@ -88,6 +101,10 @@ def read_network(model: bytes) -> Network:
             "split it, or ship the .tflite itself to a device that runs TensorFlow Lite Micro",
         )
     live = _live_nodes(main)
+    if len(live) > MAX_NODES:
+        raise not_compilable(
+            f"it has {len(live)} operators; at most {MAX_NODES} are compiled", "make it smaller"
+        )
     _check(main, live)
     network = Network(model, main.tensors, live, {}, main.inputs[0], main.outputs[0])
     return _fuse_activations(_fuse_padding(_drop_idle(network)))
@@ -145,6 +162,8 @@ def _check(graph: Subgraph, nodes: tuple[Node, ...]) -> None:
                 )
             if tensor.elements == 0:
                 raise not_compilable(f"{node.name} writes a tensor of no elements", "convert it again")
+    if first.elements == 0:
+        raise not_compilable("its input has no elements", "convert it again")
     if first.dynamic:
         raise not_compilable(
             f"the shape {list(first.shape)} of its input is open in axis {first.dynamic[0]}",
@@ -176,7 +195,7 @@ def _is_idle(node: Node, network: Network) -> bool:
     if source.is_constant or source.dtype != made.dtype or source.elements != made.elements:
         return False
     if node.name in ALIASES or node.name in ("PAD", "STRIDED_SLICE"):
-        reverses = node.name == "STRIDED_SLICE" and bool((network.values(node.inputs[3]) < 0).any())
+        reverses = node.name == "STRIDED_SLICE" and bool((network.argument(node, 3) < 0).any())
         return not reverses
     if node.name == "QUANTIZE":
         return same_quantization(source, made)
@@ -184,7 +203,7 @@ def _is_idle(node: Node, network: Network) -> bool:
         one = node.options.get("filter_h") == node.options.get("filter_w") == 1
         return one and not node.options.get("activation")
     if node.name == "TRANSPOSE":
-        order = [int(axis) for axis in network.values(node.inputs[1]).reshape(-1)]
+        order = [int(axis) for axis in network.argument(node, 1).reshape(-1)]
         moved = [axis for axis in order if 0 <= axis < len(source.shape) and source.shape[axis] > 1]
         return moved == sorted(moved)
     return node.name == "CONCATENATION" and len(node.inputs) == 1 and not node.options.get("activation")
@@ -207,7 +226,7 @@ def _fuse_padding(network: Network) -> Network:
     nodes: list[Node] = []
     for node in network.nodes:
         if node.name in ("PAD", "PADV2") and _is_fusible_padding(node, network, readers):
-            (top, bottom), (left, right) = network.values(node.inputs[1])[1:3].tolist()
+            (top, bottom), (left, right) = network.argument(node, 1)[1:3].tolist()
             fused[node.outputs[0]] = (node.inputs[0], (top, left, bottom, right))
             continue
         if node.inputs and node.inputs[0] in fused:
@@ -219,10 +238,10 @@ def _fuse_padding(network: Network) -> Network:
 
 def _is_fusible_padding(node: Node, network: Network, readers: dict[int, list[Node]]) -> bool:
     source, made = (network.tensors[index] for index in (node.inputs[0], node.outputs[0]))
-    amounts = network.values(node.inputs[1])
+    amounts = network.argument(node, 1)
     if amounts.shape != (4, 2) or amounts[[0, 3]].any() or (amounts < 0).any() or source.dtype != "int8":
         return False
-    if len(node.inputs) > 2 and int(network.values(node.inputs[2]).reshape(-1)[0]) != made.zero_point:
+    if len(node.inputs) > 2 and network.argument(node, 2).reshape(-1)[:1].tolist() != [made.zero_point]:
         return False
     return (
         same_quantization(source, made)
@@ -262,7 +281,7 @@ def _fuse_activations(network: Network) -> Network:
 
 
 def _as_clamp(node: Node, network: Network) -> tuple[int, int] | None:
-    if node.name not in ("RELU", "RELU6"):
+    if node.name not in ("RELU", "RELU6") or not node.inputs or node.inputs[0] < 0:
         return None
     source, made = (network.tensors[index] for index in (node.inputs[0], node.outputs[0]))
     if source.dtype != "int8" or not same_quantization(source, made) or not made.scale > 0:
@@ -277,7 +296,10 @@ def quantized_range(tensor: Tensor, activation: str) -> tuple[int, int]:
     )
 
     def quantized(real: float) -> int:
-        steps = float(np.float32(real) / np.float32(tensor.scale))
+        with np.errstate(over="ignore"):
+            steps = float(np.float32(real) / np.float32(tensor.scale))
+        if not abs(steps) < 2**31:
+            raise unsupported(activation, f"the scale {tensor.scale:.2g} of its output is too small")
         return tensor.zero_point + math.floor(abs(steps) + 0.5) * (1 if steps >= 0 else -1)
 
     lowest = -128 if math.isinf(low) else max(-128, quantized(low))

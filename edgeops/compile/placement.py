@@ -38,7 +38,8 @@ def place(lives: Sequence[Lifetime]) -> Placement:
         for at, life in enumerate(lives)
     ]
     bound = max(
-        sum(sizes[o] for o, l in enumerate(lives) if l.first <= life.first <= l.last) for life in lives
+        sum(sizes[o] for o, other in enumerate(lives) if other.first <= life.first <= other.last)
+        for life in lives
     )
     best: tuple[int, list[int]] | None = None
     best_order: list[int] = []

@@ -53,6 +53,7 @@ class OpFlag(IntFlag):
     CONSTANT_INPUT = 2
     SUBTRACT = 4
     TRUNCATE = 8
+    WIDE_STATE = 16
 
 
 Fields = tuple[tuple[str, str], ...]
@@ -75,6 +76,11 @@ _POOL = _fields(
 )
 _QUANTIZE = _fields(f"{_HEAD} elements:I scale:f zero_point:i")
 TENSOR = _fields("at:I bytes:I scale:f zero_point:h type:B reserved:B")
+LSTM_GATES = ("forget", "input", "candidate", "output")
+LSTM_GATE = _fields(
+    "input_weights_at:I hidden_weights_at:I bias_at:I input_multiplier:i input_shift:i hidden_multiplier:i "
+    "hidden_shift:i"
+)
 RESET = _fields("at:I bytes:I value:I")
 HEADER = (
     *_fields(
@@ -110,6 +116,19 @@ RECORDS: Mapping[OpCode, Fields] = MappingProxyType(
         OpCode.FILL: _fields(f"{_HEAD} bytes:I value:i"),
         OpCode.MOVE: _fields(
             f"{_HEAD} unit:I sizes:{MOVE_RANK}I input_strides:{MOVE_RANK}i output_strides:{MOVE_RANK}i"
+        ),
+        OpCode.SVDF: _fields(
+            f"{_HEAD} state:I in:H filters:H memory:H rank:H input_zero_point:h state_zero_point:h "
+            "output_zero_point:h reserved:h feature_multiplier:i feature_shift:i time_multiplier:i time_shift:i "
+            "feature_weights_at:I time_weights_at:I bias_at:I"
+        ),
+        OpCode.LSTM: (
+            *_fields(
+                f"{_HEAD} hidden:I cell:I sigmoids_at:I steps:H in:H units:H input_offset:h hidden_offset:h "
+                "cell_clip:h cell_multiplier:i cell_shift:i forget_multiplier:i forget_shift:i update_multiplier:i "
+                "update_shift:i hidden_multiplier:i hidden_shift:i"
+            ),
+            *((f"{gate}.{name}", form) for gate in LSTM_GATES for name, form in LSTM_GATE),
         ),
         OpCode.QUANTIZE: _QUANTIZE,
         OpCode.DEQUANTIZE: _QUANTIZE,

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from edgeops.compile.steps import Buffer, Group, Step
 
 _MOST_STATES = 4000
+_MOST_GROUPS = 300
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ def peak(found: Sequence[Lifetime]) -> int:
 def best_order(groups: Sequence[Group], first: Buffer, last: Buffer) -> list[Group]:
     """The groups in an order that needs least memory at its peak."""
     given = list(groups)
-    if len(groups) < 3:
+    if not 3 <= len(groups) <= _MOST_GROUPS:
         return given
     before = _dependencies(groups)
     if all(at == 0 or at - 1 in needed for at, needed in enumerate(before)):

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 from edgeops.compile.plan_format import OpCode, OpFlag
 
+NO_FLAGS = OpFlag(0)
+
 
 @dataclass(eq=False, slots=True)
 class Buffer:
@@ -35,7 +37,7 @@ class Step:
     constants: Mapping[str, bytes] = field(default_factory=dict)
     skip: Mapping[str, int] = field(default_factory=dict)
     buffers: Mapping[str, Buffer] = field(default_factory=dict)
-    flags: OpFlag = OpFlag(0)
+    flags: OpFlag = NO_FLAGS
     in_place: tuple[Buffer, ...] = ()
     macs: int = 0
 

@@ -43,7 +43,10 @@ def leaky_relu(source: Tensor, made: Tensor, options: Options) -> Table:
     """LEAKY_RELU: one multiplier on each side of zero."""
     steps = _VALUES - source.zero_point
     ratio = source.scale / made.scale
-    sloped = source.scale * float(np.float32(options.get("alpha", 0.0))) / made.scale
+    alpha = float(options.get("alpha", 0.0))
+    if not abs(alpha) <= 1:
+        raise unsupported("LEAKY_RELU", f"its slope is {alpha:.3g}")
+    sloped = source.scale * alpha / made.scale
     above, below = fixed.quantize_multiplier(ratio), fixed.quantize_multiplier(sloped)
     answers = np.where(steps >= 0, fixed.multiply(steps, *above), fixed.multiply(steps, *below))
     return _held(answers + made.zero_point)
@@ -81,8 +84,11 @@ def hard_swish(source: Tensor, made: Tensor, options: Options) -> Table:
     """HARD_SWISH: x * relu6(x + 3) / 6 in 16 bits, both factors rounded and saturated on the way."""
     del options
     fine = np.float32(1.0 / 128.0) * np.float32(source.scale)
-    output, output_shift = _multiplier_16(float(fine / np.float32(made.scale)))
-    reluish, reluish_shift = _multiplier_16(float(fine / (np.float32(3.0) / np.float32(32768.0))))
+    with np.errstate(over="ignore"):
+        ratios = float(fine / np.float32(made.scale)), float(fine / (np.float32(3.0) / np.float32(32768.0)))
+    if not max(ratios) < 2**14:
+        raise unsupported("HARD_SWISH", "its scales are too far apart")
+    (output, output_shift), (reluish, reluish_shift) = _multiplier_16(ratios[0]), _multiplier_16(ratios[1])
     if output_shift > 0:
         raise unsupported("HARD_SWISH", "its output's scale is too small for its integer multiplier")
     x = (_VALUES - source.zero_point) << 7

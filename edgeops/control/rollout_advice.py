@@ -17,7 +17,9 @@ from edgeops.fleet.rollout.duration import duration_words
 from edgeops.fleet.rollout.gates import GATES
 from edgeops.fleet.rollout.plan import Plan, plan_from_dict
 from edgeops.fleet.rollout.selector import keys_of
+from edgeops.registry.artifacts import choose, forms_of
 from edgeops.registry.tables import AuditEntry, Deployment, Device, ModelVersion, Rollout
+from edgeops.targets.catalogue import catalogue
 
 BUILT_IN = ("device", "target", "runtime", "agent")
 """What a selector can ask of every device, whether or not one has said it yet."""
@@ -31,6 +33,7 @@ def warnings_of(session: Session, workspace: Workspace, version: ModelVersion, p
         taken_back_before(session, workspace, version),
         short_soak(plan, workspace.settings.report),
         *unknown_attributes(session, plan),
+        *too_small(session, version, plan),
     ]
     return [warning for warning in found if warning is not None]
 
@@ -90,6 +93,37 @@ def unknown_attributes(session: Session, plan: Plan) -> list[str]:
         f"no device has the attribute {key!r}; there are {shown}"
         for key in sorted(keys_of(plan.selector) - {*there})
     ]
+
+
+def too_small(session: Session, version: ModelVersion, plan: Plan) -> list[str]:
+    """A line for each kind of device that has no room for its artifact, as far as that is known: they will refuse it.
+
+    Of a part of the catalogue its RAM is known, of a device what it says is free.
+    """
+    short: dict[str, list[str]] = {}
+    full = []
+    for device in select_devices(session, plan.selector):
+        form = choose(forms_of(version), device)
+        if form is None:
+            continue
+        part = catalogue().get(device.target)
+        if part is not None and form.arena_bytes > part.arena_ram_bytes:
+            why = (
+                f"{device.target} has {part.arena_ram_bytes} bytes of RAM in one piece; "
+                f"the {form.runtime} needs an arena of {form.arena_bytes}"
+            )
+            short.setdefault(why, []).append(device.id)
+        elif 0 < device.free_bytes < form.bytes:
+            full.append(device.id)
+    found = [f"{why}: {_named(names)}" for why, names in short.items()]
+    if full:
+        found.append(f"fewer bytes are free than the version takes: {_named(full)}")
+    return found
+
+
+def _named(names: list[str]) -> str:
+    more = len(names) - NAMED
+    return ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def refuse_nobody(session: Session, plan: Plan) -> list[Device]:

@@ -20,12 +20,27 @@ def preview_rollout(workspace: Workspace, model: str, plan: Plan) -> dict[str, A
         warnings = warnings_of(session, workspace, version, plan)
     rows = plan_rollout(workspace, model, plan)
     suited = sum(row["suited"] for row in rows)
+    fetching = [row for row in rows if row["suited"] and not row["already"]]
+    total = sum(row["bytes"] for row in fetching)
     return {
         "model": f"{version.model}@{version.version}",
         "devices": rows,
         "already": [row["device"] for row in rows if row["already"]],
         "stages": [{"stage": str(stage), "devices": stage.devices(suited)} for stage in plan.stages],
         "soak_s": plan.soak_s,
+        "bytes": total,
+        "by_runtime": {
+            name: sum(row["runtime"] == name for row in fetching)
+            for name in sorted({row["runtime"] for row in fetching})
+        },
         "takes": takes,
-        "warnings": warnings,
+        "warnings": [*warnings, *_beyond(plan.max_bytes, total)],
     }
+
+
+def _beyond(budget: int, total: int) -> list[str]:
+    if not 0 < budget < total:
+        return []
+    return [
+        f"--max-bytes {budget} ends it before all have it: without patches its devices fetch {total} bytes"
+    ]

@@ -20,7 +20,7 @@ from edgeops.fleet.rollout.gates import DEFAULT_GATES, GATES, GateRule
 from edgeops.fleet.rollout.plan import Plan, plan_from_dict
 from edgeops.fleet.rollouts import load
 from edgeops.fleet.standing import Standing
-from edgeops.registry.artifacts import choose, costs_of, forms_of
+from edgeops.registry.artifacts import bytes_for, choose, costs_of, forms_of
 from edgeops.registry.names import find_model, model_of_manifest
 from edgeops.registry.tables import (
     BlobPublication,
@@ -51,7 +51,7 @@ def plan_rollout(workspace: Workspace, model: str, plan: Plan) -> list[dict[str,
                     "target": device.target or "not seen yet",
                     "has": _version_of(session, has.confirmed if has else None),
                     "runtime": form.runtime if reason is None and form else None,
-                    "bytes": form.bytes if reason is None and form else None,
+                    "bytes": bytes_for(version, device) if reason is None else None,
                     "suited": reason is None,
                     "already": already,
                     "reason": reason or ("has it already" if already else None),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 PADDING_SAME, PADDING_VALID = 0, 1
-ACTIVATION_NONE, ACTIVATION_RELU, ACTIVATION_RELU_N1_TO_1, ACTIVATION_RELU6 = range(4)
+ACTIVATION_NONE, ACTIVATION_RELU, ACTIVATION_RELU_N1_TO_1, ACTIVATION_RELU6, ACTIVATION_TANH = range(5)
 
 _I8, _I32, _F32 = struct.Struct("<b"), struct.Struct("<i"), struct.Struct("<f")
 

@@ -17,16 +17,18 @@ CPU_an547 := -mcpu=cortex-m55+nomve+nofp -mfloat-abi=soft
 CPU_microbit := -mcpu=cortex-m0
 
 BOARD_FLAGS := -mthumb -ffunction-sections -fdata-sections -fno-common -fno-unwind-tables \
-    -fno-asynchronous-unwind-tables -ffile-prefix-map=$(CURDIR)=. $(BOARD_OPTIMIZE) $(BOARD_KERNELS)
-BOARD_LINK := -nostartfiles -static -Wl,--gc-sections -Wl,--build-id=none -Wl,--fatal-warnings
+    -fno-asynchronous-unwind-tables -ffile-prefix-map=$(CURDIR)=. -fcallgraph-info=su $(BOARD_OPTIMIZE) $(BOARD_KERNELS)
+BOARD_LINK := -nostartfiles -static -Wl,--gc-sections -Wl,--build-id=none -Wl,--strip-debug -Wl,--fatal-warnings \
+    $(if $(SPEED),,--specs=nano.specs)
 
 BOARD_SUPPORT := port/mps2/startup.c port/mps2/semihosting.c port/mps2/clock.c
 BOARD_IMAGES := run_vectors board_check
 BOARD_RUNTIME := $(wildcard src/runtime/*.c) $(wildcard src/runtime/*/*.c)
 
+# Images are linked from objects, not from archives, so that a map names every source with its folder (mk/sizes.py).
 # What only the board with a network has.
 NET_BOARD := an385
-NET_IMAGES := net_smoke
+NET_IMAGES := net_smoke edgeops_agent
 NET_SUPPORT := port/mps2/arguments.c port/mps2/lan9118.c port/mps2/net.c port/mps2/mqtt.c port/mps2/mqtt_link.c
 LWIP_INCLUDES := -isystem $(DEPS)/lwip/src/include -isystem port/mps2/lwip_port
 LWIP_SOURCES := $(addprefix $(DEPS)/lwip/src/,core/def.c core/inet_chksum.c core/init.c core/ip.c core/mem.c \
@@ -40,7 +42,7 @@ define BOARD_RULES
 $(1)_FOLDER := $$(BUILD)/$(1)$$(BOARD_SUFFIX)
 $(1)_CC := $$(CROSS)gcc $$(CPU_$(1)) $$(BOARD_FLAGS) -DBOARD_HEADER='"boards/$(1).h"'
 
-$$($(1)_FOLDER)/$$(DEPS)/%.o: $$(DEPS)/%.c | $$(DEPS)/.complete
+$$($(1)_FOLDER)/$$(DEPS)/%.o: $$(DEPS)/%.c mk/30-boards.mk | $$(DEPS)/.complete
 	@mkdir -p $$(@D)
 	$$($(1)_CC) -std=c99 -w $$(DEPS_DEFINES) $$(DEPS_INCLUDES) $$(LWIP_INCLUDES) $$(INCLUDES) -MMD -MP -c $$< -o $$@
 
@@ -52,15 +54,11 @@ $$($(1)_FOLDER)/board.ld: port/mps2/board.ld.in port/mps2/boards/$(1).h
 	@mkdir -p $$(@D)
 	$$($(1)_CC) -E -P -x c -Iport/mps2 $$< -o $$@
 
-$$($(1)_FOLDER)/libruntime.a: $$(call board_objects,$(1),$$(BOARD_RUNTIME))
-	@rm -f $$@
-	$$(CROSS)ar rcsD $$@ $$^
-
 $$($(1)_FOLDER)/%.elf: $$($(1)_FOLDER)/port/mps2/%.o $$(call board_objects,$(1),$$(BOARD_SUPPORT)) \
-        $$($(1)_FOLDER)/board.ld
-	$$($(1)_CC) $$(BOARD_LINK) -T $$($(1)_FOLDER)/board.ld -Wl,-Map=$$(@:.elf=.map) -Wl,--start-group $$(filter %.o %.a,$$^) -Wl,--end-group -lm -o $$@
+        $$($(1)_FOLDER)/board.ld mk/30-boards.mk
+	$$($(1)_CC) $$(BOARD_LINK) -T $$($(1)_FOLDER)/board.ld -Wl,-Map=$$(@:.elf=.map) $$(filter %.o,$$^) -lm -o $$@
 
-$$($(1)_FOLDER)/run_vectors.elf: $$($(1)_FOLDER)/libruntime.a
+$$($(1)_FOLDER)/run_vectors.elf: $$(call board_objects,$(1),$$(BOARD_RUNTIME))
 
 boards: $$(BOARD_IMAGES:%=$$($(1)_FOLDER)/%.elf)
 endef
@@ -69,11 +67,14 @@ NET_FOLDER := $(BUILD)/$(NET_BOARD)$(BOARD_SUFFIX)
 
 $(LWIP_SOURCES): | $(DEPS)/.complete
 
-$(NET_FOLDER)/liblwip.a: $(call board_objects,$(NET_BOARD),$(LWIP_SOURCES))
-	@rm -f $@
-	$(CROSS)ar rcsD $@ $^
+$(NET_FOLDER)/net_smoke.elf: $(call board_objects,$(NET_BOARD),$(NET_SUPPORT) $(LWIP_SOURCES))
 
-$(NET_IMAGES:%=$(NET_FOLDER)/%.elf): $(call board_objects,$(NET_BOARD),$(NET_SUPPORT)) $(NET_FOLDER)/liblwip.a
+AGENT_SUPPORT := port/mps2/main.c port/mps2/port.c port/mps2/emulated_flash.c $(BOARD_SUPPORT) $(NET_SUPPORT)
+AGENT_SOURCES := $(wildcard src/*/*.c) $(wildcard src/runtime/*/*.c)
+AGENT_OBJECTS := $(call board_objects,$(NET_BOARD),$(AGENT_SUPPORT) $(AGENT_SOURCES) $(DEPS_SOURCES) $(LWIP_SOURCES))
+
+$(NET_FOLDER)/edgeops_agent.elf: $(AGENT_OBJECTS) $(NET_FOLDER)/board.ld mk/30-boards.mk
+	$($(NET_BOARD)_CC) $(BOARD_LINK) -T $(NET_FOLDER)/board.ld -Wl,-Map=$(@:.elf=.map) $(AGENT_OBJECTS) -lm -o $@
 
 boards: $(NET_IMAGES:%=$(NET_FOLDER)/%.elf)
 

@@ -117,7 +117,7 @@ static void what_does_not_fit_is_refused_and_cannot_run(void)
     check(eo_features_open(&chain, steps, i - 1, &four_samples, &four_values) == EO_OK, "16 steps");
     wrong.shape.sizes[0] = 5;
     check(eo_features_open(&chain, steps, 1, &four_samples, &wrong) == EO_MALFORMED, "another shape");
-    check(eo_features_run(&chain, raw, sizeof raw, out, sizeof out, NULL, 0) == EO_ARGUMENT, "a chain that is not open");
+    check(eo_features_run(&chain, raw, sizeof raw, out, sizeof out, NULL, 0) == EO_ARGUMENT, "a chain not open");
     wrong = four_values;
     wrong.shape.rank = 2;
     wrong.shape.sizes[1] = 1;
@@ -131,8 +131,8 @@ static void what_does_not_fit_is_refused_and_cannot_run(void)
     for (i = 0; i < EO_FEATURES_MAX_STEPS; i++) {
         steps[i] = step("columns", columns, 15);
     }
-    check(eo_features_open(&chain, steps, 9, &seven_samples, &seven_values) == EO_OK, "as many columns as there is room");
-    check(eo_features_open(&chain, steps, 10, &seven_samples, &seven_values) == EO_FULL, "more numbers than there is room");
+    check(eo_features_open(&chain, steps, 9, &seven_samples, &seven_values) == EO_OK, "as many columns as fit");
+    check(eo_features_open(&chain, steps, 10, &seven_samples, &seven_values) == EO_FULL, "more than fit");
 }
 
 int main(void)

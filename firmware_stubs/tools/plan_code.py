@@ -15,10 +15,12 @@ import re
 import subprocess
 import sys
 import tempfile
+import tomllib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 FIRMWARE = Path(__file__).resolve().parents[1]
 TABLE = FIRMWARE.parent / "edgeops" / "targets" / "plan_code.toml"
@@ -45,6 +47,7 @@ LINK = ["-nostartfiles", "-static", "-Wl,--gc-sections", "-Wl,--unresolved-symbo
 ENTRIES = ("eo_plan_open", "eo_plan_run", "eo_plan_reset_state", "eo_plan_input", "eo_plan_output")
 MAIN = "int main(void) { return 0; }\n"
 IN_FLASH = (".text", ".rodata", ".data", ".ARM.ex", ".glue")
+NEAR = 0.1
 LIBRARY_FRAME = 32  # of a function of the C library, whose frames the compiler does not tell
 SECTION = re.compile(r"^ (\.[\w.]+|COMMON)\s+0x([0-9a-f]+)\s+0x([0-9a-f]+)\s+(\S.*)$")
 NODE = re.compile(r'node: \{ title: "([^"]+)" label: "[^"]*?\\n(\d+) bytes')
@@ -73,12 +76,27 @@ def main() -> int:
     if not chosen.check:
         chosen.table.write_text(text)
         return 0
-    if chosen.table.read_text() == text:
+    if alike(chosen.table.read_text(), text):
         return 0
     sys.stderr.write(
         f"{chosen.table} is not what the sources give; python {Path(__file__).name} writes it anew\n"
     )
     return 1
+
+
+def alike(written: str, text: str) -> bool:
+    """Whether two tables say the same: to the byte of one compiler, within ``NEAR`` where compilers differ."""
+    one, two = tomllib.loads(written), tomllib.loads(text)
+    if one["built_with"] == two["built_with"]:
+        return written == text
+    sums = [{name: _whole(core) for name, core in table["cores"].items()} for table in (one, two)]
+    return sums[0].keys() == sums[1].keys() and all(
+        abs(sums[0][name] - size) <= NEAR * size for name, size in sums[1].items()
+    )
+
+
+def _whole(core: Mapping[str, Any]) -> int:
+    return int(core["base"] + sum(core["sections"].values()))
 
 
 def measured() -> str:

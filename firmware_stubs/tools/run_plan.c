@@ -72,7 +72,8 @@ static int run(const eo_plan *plan, const eo_kernel *kernels, void *arena, FILE 
         }
         status = eo_plan_run_with(plan, kernels, arena, header->arena_bytes);
         if (status == EO_OK &&
-            fwrite(eo_plan_output(plan, arena), 1, header->output.bytes, output) != header->output.bytes) {
+            (fwrite(eo_plan_output(plan, arena), 1, header->output.bytes, output) != header->output.bytes ||
+             fflush(output) != 0)) { /* at once: the next input may depend on it */
             return fail(output_path, "cannot be written");
         }
         inferences++;

@@ -224,6 +224,47 @@ static void print_self_test(eo_selftest test)
     lines_flag("even", status == EO_NOT_FOUND);
 }
 
+static void print_feature(const char *name, const eo_feature_plan *feature)
+{
+    eo_items edges = feature->edges;
+    int64_t edge;
+
+    lines_view(name, feature->name);
+    lines_name("edges");
+    putchar('[');
+    for (unsigned n = 0; eo_integer_next(&edges, &edge) == EO_OK; n++) {
+        printf("%s%lld", n == 0 ? "" : ",", (long long)edge);
+    }
+    putchar(']');
+    lines_number("reference", feature->reference.left);
+    lines_signed("mean", feature->mean);
+    lines_number("deviation", feature->deviation);
+    putchar('}');
+}
+
+static void print_observe_plan(const eo_observe_message *plan, uint32_t seen)
+{
+    eo_items features = plan->features;
+    eo_feature_plan feature;
+
+    lines_name("features");
+    putchar('[');
+    for (unsigned n = 0; eo_schema_next(EO_MESSAGE_FEATURE_PLAN, &feature, sizeof feature, &features) == EO_OK; n++) {
+        fputs(n == 0 ? "" : ",", stdout);
+        print_feature("{name", &feature);
+    }
+    putchar(']');
+    lines_number("confidence", plan->confidence.left);
+    lines_number("classes", plan->classes.left);
+    lines_name("margin");
+    if ((seen >> 5 & 1u) != 0) {
+        print_feature("{name", &plan->margin);
+    } else {
+        fputs("null", stdout);
+    }
+    lines_digest("fourier", plan->fourier.bytes, plan->fourier.size);
+}
+
 static void decode(const line_words *line)
 {
     const char *message = line->word[1];
@@ -263,6 +304,15 @@ static void decode(const line_words *line)
         lines_status(status);
         if (status == EO_OK) {
             print_self_test(test);
+        }
+    } else if (strcmp(message, "observe-plan") == 0) {
+        eo_observe_message plan;
+        uint32_t seen;
+
+        status = eo_schema_read(EO_MESSAGE_OBSERVE_PLAN, &plan, sizeof plan, payload, size, 16384, &seen);
+        lines_status(status);
+        if (status == EO_OK) {
+            print_observe_plan(&plan, seen);
         }
     } else {
         eo_trust_root root;

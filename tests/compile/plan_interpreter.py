@@ -266,6 +266,78 @@ def dequantize(run: Runner, record: Record) -> None:
     run.write(record["output"], (steps * np.float64(np.float32(record["scale"]))).astype(np.float32))
 
 
+def svdf(run: Runner, record: Record) -> None:
+    filters, memory, rank = record["filters"], record["memory"], record["rank"]
+    dtype = np.int16 if record["flags"] & 16 else np.int8
+    state = run.read(record["state"], filters * memory, dtype).astype(np.int64).reshape(filters, memory)
+    x = run.read(record["input"], record["in"]) - record["input_zero_point"]
+    feature = (
+        run.constant(record["feature_weights_at"], filters * record["in"], np.int8).reshape(filters, -1) @ x
+    )
+    newest = scaled(feature, record["feature_multiplier"], record["feature_shift"])
+    limits = np.iinfo(dtype)
+    newest = np.clip(newest, limits.min, limits.max) + record["state_zero_point"]
+    state = np.column_stack([state[:, 1:], newest.astype(dtype)])
+    run.write(record["state"], state.astype(dtype))
+    time = run.constant(record["time_weights_at"], filters * memory, dtype).reshape(filters, memory)
+    sums = (time * (state - record["state_zero_point"])).sum(1).reshape(-1, rank).sum(1)
+    sums = sums + bias(run, record, filters // rank)
+    run.put(
+        record, scaled(sums, record["time_multiplier"], record["time_shift"]) + record["output_zero_point"]
+    )
+
+
+def clamped(x: Int64) -> Int64:
+    return np.clip(x, -32768, 32767)
+
+
+def lstm(run: Runner, record: Record) -> None:
+    units, inputs = record["units"], record["in"]
+    table_of = run.constant(record["sigmoids_at"], 256, "<u2")
+
+    def between(size: Int64, bits: int, top: int) -> Int64:
+        place = np.minimum(size >> bits, 254)
+        part = (table_of[place] << bits) + (size & ((1 << bits) - 1)) * (
+            table_of[place + 1] - table_of[place]
+        )
+        return np.where(size >> bits >= 255, top, part)
+
+    def sigmoid(x: Int64) -> Int64:
+        found = between(np.abs(3 * x), 9, 0x7FFF << 10)
+        return np.where(x >= 0, found + (1 << 9), (1 << 25) - found + (1 << 9) - 1) >> 10
+
+    def tanh(x: Int64, multiplier: int = 3, shift: int = 0) -> Int64:
+        v = (x * multiplier + ((1 << shift) >> 1)) >> shift
+        found = between(np.abs(v), 8, 0xFFFF << 8)
+        return np.where(v >= 0, found - (1 << 23) + (1 << 7), -found + (1 << 23) + (1 << 7) - 1) >> 8
+
+    def by(name: str, x: Int64) -> Int64:
+        return scaled(x, record[f"{name}_multiplier"], record[f"{name}_shift"])
+
+    for step in range(record["steps"]):
+        x = run.read(record["input"] + step * inputs, inputs) + record["input_offset"]
+        h = run.read(record["hidden"], units) + record["hidden_offset"]
+
+        def gate(name: str, x: Int64 = x, h: Int64 = h) -> Int64:
+            from_input = run.constant(record[f"{name}.input_weights_at"], units * inputs, np.int8)
+            from_state = run.constant(record[f"{name}.hidden_weights_at"], units * units, np.int8)
+            at = record[f"{name}.bias_at"]
+            sums = from_input.reshape(units, inputs) @ x + (run.constant(at, units, "<i4") if at else 0)
+            first = clamped(by(f"{name}.input", sums))
+            return clamped(first + clamped(by(f"{name}.hidden", from_state.reshape(units, units) @ h)))
+
+        cell = run.read(record["cell"], units, np.int16).astype(np.int64)
+        kept = clamped(by("forget", sigmoid(gate("forget")) * cell))
+        cell = clamped(kept + clamped(by("update", sigmoid(gate("input")) * tanh(gate("candidate")))))
+        if record["cell_clip"] > 0:
+            cell = np.clip(cell, -record["cell_clip"], record["cell_clip"])
+        run.write(record["cell"], cell.astype(np.int16))
+        shown = sigmoid(gate("output")) * tanh(cell, record["cell_multiplier"], record["cell_shift"])
+        new = np.clip(by("hidden", shown) - record["hidden_offset"], -128, 127).astype(np.int8)
+        run.write(record["output"] + step * units, new)
+        run.write(record["hidden"], new)
+
+
 KERNELS: dict[OpCode, Callable[[Runner, Record], None]] = {
     OpCode.CONV_2D: convolve,
     OpCode.DEPTHWISE_CONV_2D: convolve,
@@ -281,4 +353,6 @@ KERNELS: dict[OpCode, Callable[[Runner, Record], None]] = {
     OpCode.MOVE: move,
     OpCode.QUANTIZE: quantize,
     OpCode.DEQUANTIZE: dequantize,
+    OpCode.SVDF: svdf,
+    OpCode.LSTM: lstm,
 }

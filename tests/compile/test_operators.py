@@ -154,6 +154,16 @@ def test_means_over_any_axes_side_by_side(model: bytes) -> None:
     assert differences(model, 4) == 0
 
 
+@pytest.mark.parametrize("axes", [[1, 2], [-2, -3]])
+def test_the_largest_value_of_each_channel(axes: list[int]) -> None:
+    model = Model()
+    x, y = model.tensor((1, 4, 5, 3), 0.1, 7), model.tensor((1, 3), 0.1, 7)
+    model.add("REDUCE_MAX", [x, model.integers(axes)], [y], "ReducerOptions")
+    content = model.content([x], [y])
+    assert differences(content) == 0
+    assert compile_plan(content).ops == {"MAX_POOL_2D": 1}
+
+
 @st.composite
 def sums(draw: st.DrawFn) -> bytes:
     """ADD, SUB or MUL of the input with itself, a rescaled copy, or a constant that may repeat."""

@@ -19,11 +19,13 @@ from edgeops.core.errors import ConfigError, NotFoundError, UsageError
 from edgeops.core.signing import Role
 from edgeops.drift.policy import RetrainPolicy
 from edgeops.fleet.audit import entries
+from edgeops.registry.artifacts import Form
 from edgeops.registry.tables import (
     Alert,
     AlertDevice,
     Deployment,
     DesiredState,
+    Device,
     ModelVersion,
     Retrain,
     Rollout,
@@ -266,17 +268,20 @@ class TestQuietHoursAndBudgets:
         limited = RetrainPolicy(bytes_a_month=1)
         with site.session() as session:
             version = session.get_one(ModelVersion, 2)
-            version.artifact_sha256 = "f" * 64
+            tflite = Form("tflite", "any", "f" * 64, version.artifact_bytes)
+            version.artifacts = [tflite.as_dict(), Form("plan", "any", "e" * 64, 70).as_dict()]
+            session.add(Device(id="mcu", enrolled_at=0, takes=["plan"]))
             session.add(Rollout(model_version_id=2, state="RUNNING", created_at=site.now))
             session.flush()
-            for name, base in (("a", site.version), ("b", version.manifest_sha256)):
+            before = (("a", site.version), ("b", version.manifest_sha256), ("mcu", site.version))
+            for name, base in before:
                 session.add(
                     Deployment(
                         rollout_id=1, device_id=name, state="offered", before=base, offered_at=site.now
                     )
                 )
             session.flush()
-            assert ledger_of(session, MODEL, limited, site.now).pushed_bytes == version.artifact_bytes
+            assert ledger_of(session, MODEL, limited, site.now).pushed_bytes == version.artifact_bytes + 70
             assert ledger_of(session, MODEL, limited, site.now + 31 * DAY).pushed_bytes == 0
 
     def test_no_retrain_starts_in_quiet_hours(self, site: RetrainSite) -> None:

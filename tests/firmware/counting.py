@@ -36,10 +36,10 @@ class Opened(NamedTuple):
 
 
 class Said(NamedTuple):
-    """What C says of an inference: the fields of ``eo_counted``, and a restored input's error."""
+    """What C says of an inference: the fields of ``eo_counted`` (``place`` in the window), a restored input's error."""
 
     status: int
-    index: int
+    place: int
     predicted: int
     score: int
     confidence_bin: int
@@ -176,11 +176,13 @@ def _status(answers: Answers) -> int:
 
 
 def _opened(answers: Answers) -> Opened | int:
-    return _status_or(answers, lambda: Opened(*answers.take("4sBB")))
+    opened: Opened | int = _status_or(answers, lambda: Opened(*answers.take("4sBB")))
+    return opened
 
 
 def _packed(answers: Answers) -> bytes | int:
-    return _status_or(answers, lambda: answers.take(f"{answers.take('H')}s"))
+    packed: bytes | int = _status_or(answers, lambda: answers.take(f"{answers.take('H')}s"))
+    return packed
 
 
 def _status_or(answers: Answers, read: Callable[[], Any]) -> Any:

@@ -23,7 +23,7 @@ PROGRAMS = {
 LIMIT_S = 60.0
 FAULT = 70
 """The exit code of an image that ended in a fault."""
-CODE_TOO_SMALL = 3
+TOO_LARGE = 3
 """The exit code of run_vectors where plan or arena do not fit the board."""
 
 

@@ -11,10 +11,9 @@ from pathlib import Path
 
 import paho.mqtt.client as paho
 import pytest
-from paho.mqtt.enums import CallbackAPIVersion
-
 from conftest import find_mosquitto
 from firmware import emulator
+from paho.mqtt.enums import CallbackAPIVersion
 
 pytestmark = pytest.mark.needs_mosquitto
 

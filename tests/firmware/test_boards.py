@@ -9,7 +9,6 @@ import subprocess
 from pathlib import Path
 
 import pytest
-
 from firmware import emulator
 from firmware.emulator import BOARDS, FIRMWARE, Board
 

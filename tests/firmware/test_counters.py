@@ -345,7 +345,7 @@ class TestTheWindow:
         script.observe(image, scores, 2**32 - 1, MOST).due(ReportPolicy(0, 0, 0), 0).pack()
         script.observe(image, scores, 1).due(ReportPolicy(2**32 - 1, 0, 0), 0).pack()
         _, _, last, full, block, refused, still_full, again = script.run(run_counters)
-        assert (last.status, last.index, full[0], still_full[0]) == (OK, MOST - 1, True, True)
+        assert (last.status, last.place, full[0], still_full[0]) == (OK, MOST - 1, True, True)
         assert (refused.status, again) == (FULL, block)
         counted = unpack_counters(block)
         assert (counted.inferences, counted.observed, counted.stuck) == (MOST, MOST, MOST - 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from support.scripted_fleet import ScriptedDevice, ScriptedFleet
 from edgeops.control.devices import device_facts
 from edgeops.control.plans import PlanShelf
 from edgeops.control.rollout_orders import plan_of
+from edgeops.control.rollout_preview import preview_rollout
 from edgeops.control.rollout_views import plan_rollout
 from edgeops.fleet.patches import saved_bytes
 from edgeops.registry.artifacts import bytes_for, choose, forms_of
@@ -91,6 +93,39 @@ def test_the_preview_shows_for_each_device_its_artifact(fleet: ScriptedFleet) ->
     shown = {row["device"]: (row["runtime"], row["bytes"]) for row in rows}
     assert shown["cam-00"] == ("tflite", len(TFLITE))
     assert shown["mcu-00"] == ("plan", PLAN_BYTES)
+
+
+class TestBeforeTheStart:
+    def preview(self, fleet: ScriptedFleet, **plan: object) -> dict[str, Any]:
+        made = plan_of(fleet.workspace, stages="100%", soak="1h", **plan)  # type: ignore[arg-type]
+        return preview_rollout(fleet.workspace, "tiny@1", made)
+
+    def test_the_bytes_are_those_of_each_device_s_own_artifact(self, fleet: ScriptedFleet) -> None:
+        every = 2 * len(TFLITE) + 2 * PLAN_BYTES
+        found = self.preview(fleet, max_bytes=every)
+        assert (found["bytes"], found["by_runtime"], found["warnings"]) == (
+            every,
+            {"plan": 2, "tflite": 2},
+            [],
+        )
+        (warning,) = self.preview(fleet, max_bytes=every - 1)["warnings"]
+        assert f"--max-bytes {every - 1} ends it" in warning and f"fetch {every} bytes" in warning
+
+    def test_a_part_with_too_little_ram_is_warned_of(self, fleet: ScriptedFleet) -> None:
+        join_board(fleet, "mcu-09", target="stm32l053")
+        assert self.preview(fleet)["warnings"] == []
+        fleet.release(7, execution=(plan_of_version(7), 9_000))
+        made = plan_of(fleet.workspace, stages="100%", soak="1h")
+        (warning,) = preview_rollout(fleet.workspace, "tiny@7", made)["warnings"]
+        assert (
+            warning == "stm32l053 has 8192 bytes of RAM in one piece; the plan needs an arena of 9000: mcu-09"
+        )
+
+    def test_a_device_without_room_is_warned_of(self, fleet: ScriptedFleet) -> None:
+        join_board(fleet, "mcu-09", free_bytes=PLAN_BYTES)
+        assert self.preview(fleet)["warnings"] == []
+        join_board(fleet, "mcu-10", free_bytes=PLAN_BYTES - 1)
+        assert self.preview(fleet)["warnings"] == ["fewer bytes are free than the version takes: mcu-10"]
 
 
 def test_a_patch_is_of_the_artifact_that_the_device_runs(fleet: ScriptedFleet) -> None:

@@ -64,7 +64,7 @@ class ScriptedDevice:
     target: str = "linux"
     takes: tuple[str, ...] = ("tflite",)
     runtime: str = "litert 2.1"
-    free_bytes: int = 1
+    free_bytes: int = 10**9
     arena_limit: int = 0
     says_artifact: bool = False
     online: bool = True

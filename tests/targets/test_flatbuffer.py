@@ -12,12 +12,32 @@ from edgeops.tflite import flatbuffer
 from edgeops.tflite.flatbuffer import MAX_MODEL_BYTES, read_graph
 from edgeops.tflite.graph import TENSOR_TYPES, Graph
 from edgeops.tflite.operators import BUILTIN_OPERATORS
+from edgeops.tflite.options import OPTIONS
 
 WHOLE = model("separable")
 schema = pytest.importorskip("tflite_micro.tensorflow.lite.micro.python.schema_py_generated")
 
 
+# as the schema calls the options that are read
+SCHEMA_NAMES = {
+    "padding": "padding",
+    "stride_w": "strideW",
+    "stride_h": "strideH",
+    "filter_w": "filterWidth",
+    "filter_h": "filterHeight",
+    "activation": "fusedActivationFunction",
+    "dilation_w": "dilationWFactor",
+    "dilation_h": "dilationHFactor",
+    "multiplier": "depthMultiplier",
+    "weights_format": "weightsFormat",
+    "axis": "axis",
+    "beta": "beta",
+    "alpha": "alpha",
+}
+
+
 def test_a_model_is_read_as_the_schemas_own_reader_reads_it() -> None:
+    compared: set[str] = set()
     for name in NAMES:
         content = model(name)
         graph, theirs = (
@@ -36,9 +56,21 @@ def test_a_model_is_read_as_the_schemas_own_reader_reads_it() -> None:
             assert tensor.constant_bytes == (0 if data is None else len(data))
             assert tensor.scales == (0 if scales is None else len(scales))
             assert TENSOR_TYPES[expected.type][0] == tensor.dtype
+            zeros = expected.quantization.zeroPoint if expected.quantization else None
+            assert tensor.zero_points == (0 if zeros is None else len(zeros))
+            assert tensor.zero_point == (0 if zeros is None or not len(zeros) else zeros[0])
+            axis = expected.quantization.quantizedDimension if expected.quantization else 0
+            assert tensor.quantized_axis == axis
+            signature = expected.shapeSignature if expected.shapeSignature is not None else []
+            assert tensor.dynamic == tuple(at for at, size in enumerate(signature) if at and size < 0)
         for operator, expected in zip(ours.operators, other.operators, strict=True):
             assert list(operator.inputs) == list(expected.inputs)
             assert list(operator.outputs) == list(expected.outputs)
+            given = {} if expected.builtinOptions is None else vars(expected.builtinOptions)
+            for option in OPTIONS.get(operator.name, ()) if given else ():
+                assert operator.options[option.name] == pytest.approx(given[SCHEMA_NAMES[option.name]])
+                compared.add(operator.name)
+    assert {"CONV_2D", "DEPTHWISE_CONV_2D", "SOFTMAX", "MAX_POOL_2D", "CONCATENATION"} <= compared
 
 
 def test_the_operators_and_types_are_those_of_the_schema() -> None:

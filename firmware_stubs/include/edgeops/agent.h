@@ -40,7 +40,7 @@ typedef struct eo_agent_config {
     size_t arena_bytes;
     void *scratch; /* a multiple of 8: the front ends, quantized input, output, raw input, working memory */
     size_t scratch_bytes;
-    eo_sample_type sample_type; /* of what the port's input gives */
+    eo_sample_type sample_type; /* of what the port's input gives; 0 is EO_SAMPLE_INT16 */
 } eo_agent_config;
 
 /* The agent's memory. What is in it is the agent's own business (src/agent/agent_state.h). */

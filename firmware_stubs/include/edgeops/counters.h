@@ -23,12 +23,13 @@ extern "C" {
 #define EO_LATENCY_BINS 16
 #define EO_COMPONENTS 64
 #define EO_BINS_DIGEST 4
-#define EO_MAX_COUNT 65535u        /* no count of a window is higher */
+#define EO_MAX_COUNT 65535u    /* no count of a window is higher */
 #define EO_MAX_VALUES 1048576u /* of an input, so that sums fit */
-/* The longest block that this build packs: heads, then 2 bytes a count, 8 a feature's moments, 4 a Fourier sum. */
-#define EO_MAX_BLOCK                                                                                                   \
-    (32 + 2 * (EO_MAX_CLASSES + EO_CONFIDENCE_BINS + EO_LATENCY_BINS) + (EO_MAX_FEATURES + 1) * (2 * EO_BINS + 8) +     \
-     (EO_FOURIER ? 4 * EO_COMPONENTS : 0))
+
+/* The longest block that this build packs: its head, then 2 bytes a count, 8 for moments, 4 a Fourier sum. */
+#define EO_MAX_BLOCK                                                              \
+    (32 + 2 * (EO_MAX_CLASSES + EO_CONFIDENCE_BINS + EO_LATENCY_BINS) +           \
+     (EO_MAX_FEATURES + 1) * (2 * EO_BINS + 8) + (EO_FOURIER ? 4 * EO_COMPONENTS : 0))
 
 /* ---- the plan ---- */
 
@@ -51,9 +52,9 @@ typedef enum eo_feature {
 
 /* Where one feature's numbers lie in the plan's CBOR, from its first byte (a plan has at most 16,384). */
 typedef struct eo_bins {
-    uint16_t edges_at;     /* of the first of 11 ascending integers, behind the list's head */
-    uint16_t mean_at;      /* of an integer; a key's byte behind it the deviation follows */
-    uint16_t name_at;      /* of the text's head */
+    uint16_t edges_at; /* of the first of 11 ascending integers, behind the list's head */
+    uint16_t mean_at;  /* of an integer; a key's byte behind it the deviation follows */
+    uint16_t name_at;  /* of the text's head */
 } eo_bins;
 
 /* A plan that was opened: 36 bytes, and 7 for each feature that this build takes. */
@@ -74,7 +75,8 @@ typedef struct eo_observe_plan {
 
 /* Opens the CBOR of an ObservePlan, whatever the bytes say. EO_MALFORMED: not such a message in deterministic CBOR.
  * EO_UNSUPPORTED: more features or classes than this build takes (config.h), a feature or a critical key that it does
- * not know. EO_RANGE: edges that do not ascend, or a number beyond +-2**26 (what features give ends at 2**16). */
+ * not know. EO_RANGE: edges that do not ascend, or a number not within +-(2**26 - 1) (what features give ends at
+ * 2**16). About 300 bytes of stack, most of it for the digest's state, and the digest's own. */
 eo_status eo_observe_plan_open(eo_observe_plan *plan, const void *bytes, size_t size);
 
 /* Takes the input's shape, without the batch dimension, from the manifest; before the first input is observed.

@@ -1,8 +1,10 @@
 /* Front ends: a raw input becomes the int8 tensor that a model takes, by the steps of its manifest.
  *
  * The same operations as edgeops/core/features, in float32 (Python computes some of them in float64): results lie
- * within one int8 step of Python's, nearly all are equal. No heap; the caller gives the working memory, of which a
- * spectrogram takes one frame, not all. Values that float32 cannot square (beyond about 1e19) are refused. */
+ * within one int8 step of Python's, nearly all are equal. Two limits come of float32: a band of a spectrum that is
+ * more than 130 dB below the frame's whole power is noise unless `floor` or `offset` lie above it, and values that
+ * cannot be squared (beyond about 1e19) are refused. No heap; the caller gives the working memory, of which a
+ * spectrogram takes one frame, not all. */
 #ifndef EDGEOPS_FEATURES_H
 #define EDGEOPS_FEATURES_H
 
@@ -92,7 +94,7 @@ size_t eo_features_output_bytes(const eo_features *chain);
 size_t eo_features_scratch_bytes(const eo_features *chain);
 
 /* One input. `raw` is aligned for its type, `scratch` for float; its content is lost, and nothing is kept in it.
- * Needs some 400 bytes of stack besides.
+ * Needs some 500 bytes of stack besides.
  * EO_RANGE: NaN or infinity, in the input or made of it. EO_ARGUMENT: alignment. EO_TOO_SMALL: one of the three. */
 eo_status eo_features_run(const eo_features *chain, const void *raw, size_t raw_bytes, int8_t *output,
                           size_t output_bytes, void *scratch, size_t scratch_bytes);

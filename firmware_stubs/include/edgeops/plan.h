@@ -89,6 +89,7 @@ typedef struct eo_op_head {
 #define EO_OP_CONSTANT_INPUT 2u /* `input` (MOVE) or `other` (ADD, MUL) counts from the plan's first byte */
 #define EO_OP_SUBTRACT 4u       /* ADD: the second operand is subtracted, after its multiplier and shift */
 #define EO_OP_TRUNCATE 8u       /* MEAN: (sum of the raw values) / reduce, towards zero; no compiler writes it today */
+#define EO_OP_WIDE_STATE 16u    /* SVDF: the state and the weights of time are int16 */
 
 /* Memory: what an op writes never overlaps what it reads, with one exception. ADD, MUL and TABLE may write at just
  * the place of `input`, and ADD and MUL at just that of `other` where other_elements == elements. Every constant
@@ -205,6 +206,67 @@ typedef struct eo_op_quantize {
     float scale;
     int32_t zero_point;
 } eo_op_quantize;
+
+/* One step of a rank-`rank` SVDF: input int8[in], output int8[filters / rank]. `state` (in the arena, within
+ * state_bytes) is [filters][memory], oldest first, int8, or int16 with EO_OP_WIDE_STATE.
+ * For each filter f: its row of the state moves one place towards the oldest, and the newest place becomes
+ *   clamp(scale(sum over i of feature_weights[f][i] * (input[i] - input_zero_point), feature)) + state_zero_point,
+ * clamped to the state's type before the zero point is added, and stored with its low bits (it may wrap); then t[f] = sum over m of time_weights[f][m] * (state[f][m] - state_zero_point).
+ * output[u] = clamp(scale(bias[u] + t[u * rank] + ... + t[u * rank + rank - 1], time) + output_zero_point) to int8.
+ * scale(x, name) is x * name_multiplier * 2**(name_shift - 31), as everywhere. Sums are int32. */
+typedef struct eo_op_svdf {
+    eo_op_head head;
+    uint32_t state;
+    uint16_t in, filters, memory, rank;
+    int16_t input_zero_point, state_zero_point, output_zero_point, reserved;
+    int32_t feature_multiplier, feature_shift;
+    int32_t time_multiplier, time_shift;
+    uint32_t feature_weights_at; /* int8[filters][in] */
+    uint32_t time_weights_at;    /* [filters][memory], of the state's type */
+    uint32_t bias_at;            /* int32[filters / rank], 0 without */
+} eo_op_svdf;
+
+/* One gate of an LSTM, before its activation, for unit u and the hidden state h of the step before:
+ *   a = clamp(scale(bias[u] + sum over i of input_weights[u][i] * (x[i] + input_offset), input)) to int16
+ *   b = clamp(scale(sum over j of hidden_weights[u][j] * (h[j] + hidden_offset), hidden)) to int16
+ *   gate = clamp(a + b) to int16, in steps of 2**-12 */
+typedef struct eo_lstm_gate {
+    uint32_t input_weights_at;  /* int8[units][in] */
+    uint32_t hidden_weights_at; /* int8[units][units] */
+    uint32_t bias_at;           /* int32[units], 0 without */
+    int32_t input_multiplier, input_shift;
+    int32_t hidden_multiplier, hidden_shift;
+} eo_lstm_gate;
+
+/* LSTM over `steps` inputs int8[in]; output int8[steps][units]. States (in the arena, within state_bytes): hidden
+ * int8[units], cell int16[units]; both go on from one inference to the next, as in TensorFlow Lite Micro.
+ * In each step, for each unit, from the hidden state before the step:
+ *   f = sigmoid(forget), i = sigmoid(input), g = tanh(candidate), o = sigmoid(output), each in steps of 2**-15
+ *   cell = clamp(clamp(scale(f * cell, forget)) + clamp(scale(i * g, update))) to int16, each clamp;
+ *          then within -cell_clip..cell_clip where cell_clip > 0
+ *   new hidden = clamp(scale(o * tanh(cell), hidden) - hidden_offset) to int8
+ * The new hidden values are the output's row of the step; they become the hidden state after all units are done, so
+ * that no scratch memory is needed.
+ * Both functions take v and interpolate between values of `sigmoids_at`, uint16[256]. With a = |v| in uint32:
+ *   sigmoid: v = 3 * x; k = a >> 9; r = k >= 255 ? 0x7FFF << 10 : (S[k] << 9) + (a & 511) * (S[k + 1] - S[k]);
+ *            result = (v >= 0 ? r + (1 << 9) : (1 << 25) - r + (1 << 9) - 1) >> 10
+ *   tanh: v = (x * m + (s > 0 ? 1 << (s - 1) : 0)) >> s, with m = 3 and s = 0 for g, with cell_multiplier and
+ *         cell_shift for the cell; k = a >> 8;
+ *         r = k >= 255 ? 0xFFFF << 8 : (S[k] << 8) + (a & 255) * (S[k + 1] - S[k]);
+ *         result = (v >= 0 ? r - (1 << 23) + (1 << 7) : -r + (1 << 23) + (1 << 7) - 1) >> 8, r as int32 */
+typedef struct eo_op_lstm {
+    eo_op_head head;
+    uint32_t hidden, cell;
+    uint32_t sigmoids_at;
+    uint16_t steps, in, units;
+    int16_t input_offset, hidden_offset;
+    int16_t cell_clip;
+    int32_t cell_multiplier, cell_shift;
+    int32_t forget_multiplier, forget_shift;
+    int32_t update_multiplier, update_shift;
+    int32_t hidden_multiplier, hidden_shift;
+    eo_lstm_gate forget, input, candidate, output;
+} eo_op_lstm;
 
 #ifdef __cplusplus
 }

@@ -14,8 +14,10 @@ extern const uint8_t board_model_start[], board_model_end[];
 /* Each image has one; what it returns is the emulator's exit code. */
 int board_main(void);
 
-/* The most bytes of stack that were in use at any moment since the start. */
+/* The most bytes of stack that were in use at any moment since the start, or since board_stack_watch, which answers
+ * how many are in use where it is called. */
 size_t board_stack_bytes(void);
+size_t board_stack_watch(void);
 
 /* Starts the core again, as a watchdog would. */
 void board_reset_core(void) __attribute__((noreturn));

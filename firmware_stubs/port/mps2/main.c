@@ -1,7 +1,9 @@
 /* Image: the agent on the emulated Cortex-M3, edgeops_agent.elf.
  *
  * Command line: fleet= device= broker=<a.b.c.d>:<port> flash=<path> trust=<path>, and where wanted target= model=
- * inputs=<path> interval=<ms> seed=<number> user= password=. Paths are the host's, without spaces. */
+ * inputs=<path> samples=uint8|int16|float32 interval=<ms> seed=<number> user= password=. Paths are the host's, without spaces. */
+#include <string.h>
+
 #include "arguments.h"
 #include "board.h"
 #include "clock.h"
@@ -89,6 +91,21 @@ static eo_status start_port(void)
                            semihosting_argument_number("interval", 100), semihosting_argument_number("seed", 1));
 }
 
+/* What the file of inputs holds; int16 where nothing is said. */
+static eo_sample_type sample_type(void)
+{
+    char name[8];
+    if (semihosting_argument("samples", name, sizeof(name)) == 0) {
+        if (strcmp(name, "uint8") == 0) {
+            return EO_SAMPLE_UINT8;
+        }
+        if (strcmp(name, "float32") == 0) {
+            return EO_SAMPLE_FLOAT32;
+        }
+    }
+    return EO_SAMPLE_INT16;
+}
+
 static eo_status start_agent(size_t trust_bytes)
 {
     static eo_agent_config config;
@@ -103,6 +120,7 @@ static eo_status start_agent(size_t trust_bytes)
         .trust_bytes = trust_bytes,
         .infer = &eo_plan_runtime,
         .infer_context = &infer,
+        .sample_type = sample_type(),
         .arena = scratch + SCRATCH_BYTES,
         .arena_bytes = (size_t)((uintptr_t)board_free_end - (uintptr_t)scratch) - SCRATCH_BYTES,
         .scratch = scratch,

@@ -45,12 +45,7 @@ const handler board_vectors[VECTOR_OF_IRQ(IRQ_COUNT)] __attribute__((section(".v
 
 void board_reset(void)
 {
-    uint32_t *stack_pointer;
-    __asm__ volatile("mov %0, sp" : "=r"(stack_pointer));
-    /* What this function has on the stack lies above its stack pointer. */
-    for (uint32_t *word = board_stack_limit; word < stack_pointer; word++) {
-        *(volatile uint32_t *)word = STACK_PAINT;
-    }
+    (void)board_stack_watch();
     const uint32_t *from = board_data_load;
     for (uint32_t *to = board_data_start; to < board_data_end; to++) {
         *(volatile uint32_t *)to = *from++;
@@ -59,6 +54,23 @@ void board_reset(void)
         *(volatile uint32_t *)to = 0;
     }
     semihosting_exit(board_main());
+}
+
+/* A function of its own: whoever calls it has saved its registers before, so that nothing below is in use. */
+static uint32_t *stack_pointer_here(void) __attribute__((naked, noinline));
+
+static uint32_t *stack_pointer_here(void)
+{
+    __asm__ volatile("mov r0, sp\n bx lr");
+}
+
+size_t board_stack_watch(void)
+{
+    uint32_t *const stack_pointer = stack_pointer_here();
+    for (uint32_t *word = board_stack_limit; word < stack_pointer; word++) {
+        *(volatile uint32_t *)word = STACK_PAINT;
+    }
+    return (size_t)((uintptr_t)board_stack_top - (uintptr_t)stack_pointer);
 }
 
 size_t board_stack_bytes(void)
@@ -70,15 +82,23 @@ size_t board_stack_bytes(void)
     return (size_t)((uintptr_t)board_stack_top - (uintptr_t)word);
 }
 
-void board_fault(void)
+/* The core has put the interrupted registers on the stack: the seventh word is where it happened. */
+static void report_fault(const uint32_t *frame) __attribute__((used, noreturn));
+
+static void report_fault(const uint32_t *frame)
 {
     uint32_t exception;
     __asm__ volatile("mrs %0, ipsr" : "=r"(exception));
-    /* Where it happened lies on the stack, unless the fault is the stack itself: only the number is safe to say. */
-    semihosting_text("fault=");
-    semihosting_number(exception & 0xFFu);
-    semihosting_text("\n");
+    semihosting_report("fault", exception & 0xFFu);
+    if (frame >= board_stack_limit && frame + 8 <= board_stack_top) {
+        semihosting_report("fault_at", frame[6]);
+    }
     semihosting_exit(EXIT_FAULT);
+}
+
+__attribute__((naked)) void board_fault(void)
+{
+    __asm__ volatile("mov r0, sp\n ldr r1, =report_fault\n bx r1");
 }
 
 void board_unexpected(void)

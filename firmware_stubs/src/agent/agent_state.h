@@ -144,7 +144,6 @@ typedef struct eo_agent_state {
     uint64_t retry_at; /* 0: never */
     uint64_t unsaved_at;
     uint64_t trial_began;
-    uint64_t connected_at;
     uint64_t received_bytes;
     eo_shadow_counts shadow;
     uint64_t shadow_told_at;
@@ -158,6 +157,7 @@ typedef struct eo_agent_state {
     uint8_t phase;                         /* what is being done about it */
     uint8_t verify, verify_part;
     bool unsaved, online, greet, state_dirty, stopped, held;
+    bool followed; /* a desired state came since the start */
     uint8_t subscribe; /* bits of own topics that are to be subscribed to */
     eo_selftest vectors;
     eo_fetch fetch;

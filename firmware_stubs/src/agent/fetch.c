@@ -89,6 +89,7 @@ void eo_fetch_manifest(eo_agent_state *agent) {
     eo_fetch *fetch = &agent->fetch;
     eo_fetch_stop(agent);
     memcpy(fetch->manifest, agent->memory.update.candidate, 32);
+    fetch->kept.size = 0;
     fetch->bad = 0;
     fetch->progress_at = agent->now;
     if (memcmp(fetch->placed, fetch->manifest, sizeof fetch->placed) != 0) {
@@ -312,11 +313,14 @@ bool eo_fetch_begin(eo_agent_state *agent, const eo_topic *topic, uint32_t total
     uint32_t limit;
     stream->number = EO_MANIFEST_NUMBER;
     agent->received_bytes += total;
-    if (fetch->clear_at < fetch->clear_end || fetch->phase < EO_FETCH_MANIFEST)
-        return false;
-    if (fetch->phase == EO_FETCH_MANIFEST) {
+    const bool clearing = fetch->clear_at < fetch->clear_end;
+    if (fetch->phase == EO_FETCH_MANIFEST || fetch->phase == EO_FETCH_CLEARING_MANIFEST) {
         if (topic->index != 0 || memcmp(topic->sha256, fetch->manifest, 32) != 0)
             return false;
+        if (clearing) {
+            leave(fetch, EO_MANIFEST_NUMBER); /* its place is not free yet: it is asked for anew */
+            return false;
+        }
         limit = agent->map.manifest_at + agent->map.manifest_bytes;
         stream->chunk.at = eo_manifest_place(agent->port, agent->map.manifest_at);
         stream->chunk.size = total;
@@ -334,7 +338,7 @@ bool eo_fetch_begin(eo_agent_state *agent, const eo_topic *topic, uint32_t total
             return false;
         stream->number = (uint16_t)(blob->first + topic->index);
         eo_slot_chunk(&fetch->layout, agent->port, fetch->has, stream->number, &stream->chunk);
-        if (eo_bit(fetch->has, stream->number) || stream->chunk.sha256 == NULL) {
+        if (eo_bit(fetch->has, stream->number) || stream->chunk.sha256 == NULL || clearing) {
             leave(fetch, stream->number);
             return false;
         }

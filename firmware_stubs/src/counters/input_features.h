@@ -4,6 +4,10 @@
 
 #include "edgeops/counters.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* What one pass over an input gives; most features need some of it. */
 typedef struct eo_input_sums {
     uint64_t hash; /* FNV-1a of the values: equal inputs have equal ones */
@@ -18,4 +22,7 @@ void eo_input_sums_of(eo_input_sums *sums, const eo_observe_plan *plan, const in
 int32_t eo_input_feature(const eo_observe_plan *plan, eo_feature feature, const eo_input_sums *sums,
                          const int8_t *input);
 
+#ifdef __cplusplus
+}
+#endif
 #endif

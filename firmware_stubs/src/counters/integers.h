@@ -4,7 +4,11 @@
 
 #include <stdint.h>
 
-/* a / b, rounded down, b > 0 and below 2**63. Its time grows with the bits of the quotient, and no library is needed. */
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* a / b, rounded down, b > 0. Its time grows with the bits of the quotient, and it needs no library. */
 uint64_t eo_divide(uint64_t a, uint64_t b);
 
 /* The square root, rounded down. */
@@ -16,4 +20,7 @@ unsigned eo_bit_length(uint32_t value);
 /* a / b, rounded down, b > 0; a is not the lowest int32. */
 int32_t eo_floor_divide(int32_t a, int32_t b);
 
+#ifdef __cplusplus
+}
+#endif
 #endif

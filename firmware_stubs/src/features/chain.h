@@ -34,7 +34,7 @@ enum { EO_MEL_RATE = 0, EO_MEL_LENGTH = 2, EO_MEL_STEP, EO_MEL_FFT, EO_MEL_MELS,
 enum { EO_BANDS_RATE = 0, EO_BANDS_FFT = 2, EO_BANDS_STEP, EO_BANDS_BANDS, EO_BANDS_LOW,
        EO_BANDS_HIGH = EO_BANDS_LOW + 2, EO_BANDS_SPACING = EO_BANDS_HIGH + 2, EO_BANDS_FLOOR };
 
-/* Where everything lies in the scratch, in floats: statistics, then two buffers that take turns, then one step's own. */
+/* Where everything lies in the scratch, in floats: statistics, two buffers that take turns, one step's own. */
 typedef struct eo_features_layout {
     uint32_t stats[EO_FEATURES_MAX_STEPS];
     uint32_t buffers[2];

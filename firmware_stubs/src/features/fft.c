@@ -45,7 +45,11 @@ static void transform(float *values, uint32_t size, const float *quarter)
             for (i = j; i < points; i += 2 * half) {
                 float *a = values + (size_t)2 * i, *b = a + (size_t)2 * half;
                 float real = b[0], imaginary = b[1];
-                if (j != 0) { /* at 0 there is nothing to turn: a third of all products in short transforms */
+                /* turns by nothing and by a quarter need no products: a third of all in short transforms */
+                if (2 * j == half) {
+                    real = b[1];
+                    imaginary = -b[0];
+                } else if (j != 0) {
                     real = b[0] * cosine + b[1] * sine;
                     imaginary = b[1] * cosine - b[0] * sine;
                 }
@@ -56,6 +60,12 @@ static void transform(float *values, uint32_t size, const float *quarter)
             }
         }
     }
+}
+
+/* The square of half a complex number. */
+static float squares(float real, float imaginary)
+{
+    return (real * real + imaginary * imaginary) / 4;
 }
 
 void eo_fft_power(float *values, uint32_t size, const float *quarter)
@@ -69,13 +79,13 @@ void eo_fft_power(float *values, uint32_t size, const float *quarter)
     /* even and odd samples apart, then together: bins k and points - k come of the same two values */
     for (k = 1; k <= points / 2; k++) {
         float *a = values + (size_t)2 * k, *b = values + (size_t)2 * (points - k);
-        float even_real = (a[0] + b[0]) / 2, even_imaginary = (a[1] - b[1]) / 2;
-        float odd_real = (a[1] + b[1]) / 2, odd_imaginary = (b[0] - a[0]) / 2;
+        float even_real = a[0] + b[0], even_imaginary = a[1] - b[1];
+        float odd_real = a[1] + b[1], odd_imaginary = b[0] - a[0];
         float cosine = quarter[k], sine = quarter[size / 4 - k];
         float real = odd_real * cosine + odd_imaginary * sine;
         float imaginary = odd_imaginary * cosine - odd_real * sine;
-        a[0] = (even_real + real) * (even_real + real) + (even_imaginary + imaginary) * (even_imaginary + imaginary);
-        b[0] = (even_real - real) * (even_real - real) + (even_imaginary - imaginary) * (even_imaginary - imaginary);
+        a[0] = squares(even_real + real, even_imaginary + imaginary);
+        b[0] = squares(even_real - real, even_imaginary - imaginary);
     }
     values[0] = first * first;
     for (k = 1; k < points; k++) {

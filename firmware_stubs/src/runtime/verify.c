@@ -224,6 +224,8 @@ static const struct {
     [EO_OP_MOVE] = {sizeof(eo_op_move), EO_OP_CONSTANT_INPUT, check_move},
     [EO_OP_QUANTIZE] = {sizeof(eo_op_quantize), 0, check_float},
     [EO_OP_DEQUANTIZE] = {sizeof(eo_op_quantize), 0, check_float},
+    [EO_OP_SVDF] = {sizeof(eo_op_svdf), EO_OP_WIDE_STATE, eo_check_svdf},
+    [EO_OP_LSTM] = {sizeof(eo_op_lstm), 0, eo_check_lstm},
 };
 
 static eo_status check_ops(const eo_verifier *v, const eo_plan_header *header)

@@ -18,4 +18,7 @@ bool eo_is_scale(int32_t multiplier, int32_t shift);
 /* `count` multipliers and shifts lie in the plan and are in their range. */
 bool eo_are_scales(const eo_verifier *v, uint32_t count, uint32_t multipliers_at, uint32_t shifts_at);
 
+bool eo_check_svdf(const eo_verifier *v, const void *record);
+bool eo_check_lstm(const eo_verifier *v, const void *record);
+
 #endif

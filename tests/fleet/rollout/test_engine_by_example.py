@@ -161,6 +161,26 @@ class TestPaceHoursAndBudget:
         assert (offers(actions), state.lifecycle) == ([], "HELD")
         assert [(a.by, "byte budget of 2500" in a.reason) for a in actions] == [("engine", True)]
 
+    def test_the_budget_counts_for_each_device_what_it_fetches(self) -> None:
+        mixed = fleet(5, device_bytes=1000, bytes_of={f"cam-{n:02d}": 300 for n in range(4)})
+        how = plan("100%", max_bytes=4 * 300 + 999)
+        state, actions = step(begin(how), mixed, NOW)
+        assert state.lifecycle == "RUNNING"
+        reached = {*offers(actions)}
+        state, actions = step(state, mixed, NOW)
+        (held,) = actions
+        assert state.lifecycle == "HELD" and isinstance(held, Moved)
+        spent = sum(1000 if name == "cam-04" else 300 for name in reached)
+        assert spent <= how.max_bytes and f"{len(reached)} devices" in str(held.reason)
+        every = begin(plan("100%", max_bytes=4 * 300 + 1000))
+        assert len(offers(step(every, mixed, NOW)[1])) == 5
+
+    def test_a_budget_that_is_too_small_for_anybody_holds_at_once(self) -> None:
+        state, actions = step(
+            begin(plan("100%", max_bytes=299)), fleet(2, bytes_of={"cam-00": 300, "cam-01": 300}), NOW
+        )
+        assert (offers(actions), state.lifecycle) == ([], "HELD")
+
 
 class TestUndecided:
     def test_a_stage_waits_for_a_gate_that_leans_and_then_for_a_person(self) -> None:

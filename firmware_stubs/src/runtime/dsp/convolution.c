@@ -9,26 +9,17 @@ typedef struct window {
     eo_scaling scaling[4];
     uint32_t bias[4];
     int32_t kernel; /* bytes of one output channel's weights */
-    int32_t rows, x_row, w_row;
-    int32_t runs, run, x_step, w_step; /* of a kernel row: how many, bytes of one, from one to the next */
+    int32_t rows, x_row, w_row; /* how many, and from one to the next */
     uint32_t offset;
     bool clamped;
-    const eo_op_conv *op;
 } window;
 
-static void output_4(const window *v, const int8_t *x, const int8_t *w, int8_t *output)
+static inline void output_4(const window *v, const eo_op_conv *op, const int8_t *x, const int8_t *w, int32_t run,
+                            int8_t *output)
 {
     eo_sums_4 s = {v->bias[0], v->bias[1], v->bias[2], v->bias[3]};
     for (int32_t row = v->rows; row > 0; row--) {
-        const int8_t *x_run = x, *w_run = w;
-        for (int32_t run = v->runs; run > 0; run--) {
-            s = eo_multiply_quads(s, x_run, w_run, v->kernel, v->run, v->offset);
-            if ((v->run & 3) != 0) {
-                s = eo_multiply_rest(s, x_run, w_run, v->kernel, v->run, v->offset);
-            }
-            x_run += v->x_step;
-            w_run += v->w_step;
-        }
+        s = eo_multiply_run(s, x, w, v->kernel, run, v->offset);
         x += v->x_row;
         w += v->w_row;
     }
@@ -37,22 +28,24 @@ static void output_4(const window *v, const int8_t *x, const int8_t *w, int8_t *
     output[2] = eo_scaled(s.s2, &v->scaling[2]);
     output[3] = eo_scaled(s.s3, &v->scaling[3]);
     if (v->clamped) {
-        eo_clamp_4(v->op, output);
+        eo_clamp_4(op, output);
     }
 }
 
 /* One row of output pixels, four channels of it. */
-static void output_row(window *v, const int8_t *input, const int8_t *weights, int8_t *output)
+static void output_row(const window *v, const eo_op_conv *op, const int8_t *input, const int8_t *weights,
+                       int8_t *output)
 {
-    const eo_op_conv *op = v->op;
-    int32_t channels = op->in_c, dense = op->dilation_w == 1;
-    for (int32_t x = 0; x < op->out_w; x++) {
-        eo_taps taps = eo_taps_inside(x, op->stride_w, op->pad_left, op->in_w, op->k_w, op->dilation_w);
-        int32_t count = taps.end - taps.begin;
-        v->runs = dense ? 1 : count;
-        v->run = dense ? count * channels : channels;
-        output_4(v, input + (taps.first + taps.begin * op->dilation_w) * channels, weights + taps.begin * channels,
-                 output);
+    int32_t channels = op->in_c, first = -op->pad_left, last = op->in_w - op->k_w;
+    for (int32_t left = op->out_w; left > 0; left--) {
+        int32_t begin = first < 0 ? -first : 0, end = first > last ? op->in_w - first : op->k_w;
+        if (begin < end) {
+            output_4(v, op, input + (first + begin) * channels, weights + begin * channels, (end - begin) * channels,
+                     output);
+        } else {
+            output_4(v, op, input, weights, 0, output); /* all of it is padding */
+        }
+        first += op->stride_w;
         output += op->out_c;
     }
 }
@@ -60,7 +53,8 @@ static void output_row(window *v, const int8_t *input, const int8_t *weights, in
 void eo_dsp_conv_2d(const uint8_t *plan, const void *record, uint8_t *arena)
 {
     const eo_op_conv *op = record;
-    if (op->out_c < 4 || !eo_sums_are_small(plan, op, (uint32_t)op->k_h * op->k_w * op->in_c)) {
+    if (op->out_c < 4 || op->dilation_w != 1 ||
+        !eo_sums_are_small(plan, op, (uint32_t)op->k_h * op->k_w * op->in_c)) {
         eo_portable_conv_2d(plan, record, arena);
         return;
     }
@@ -68,11 +62,8 @@ void eo_dsp_conv_2d(const uint8_t *plan, const void *record, uint8_t *arena)
     int8_t *output = eo_places(arena, op->head.output);
     int32_t line = op->in_w * op->in_c;
     window v;
-    v.op = op;
     v.clamped = eo_is_clamped(op);
     v.offset = eo_both_lanes(op->input_offset);
-    v.x_step = op->dilation_w * op->in_c;
-    v.w_step = op->in_c;
     v.x_row = op->dilation_h * line;
     v.w_row = op->k_w * op->in_c;
     v.kernel = op->k_h * v.w_row;
@@ -83,7 +74,7 @@ void eo_dsp_conv_2d(const uint8_t *plan, const void *record, uint8_t *arena)
         for (int32_t y = 0; y < op->out_h; y++) {
             eo_taps rows = eo_taps_inside(y, op->stride_h, op->pad_top, op->in_h, op->k_h, op->dilation_h);
             v.rows = rows.end - rows.begin;
-            output_row(&v, input + (rows.first + rows.begin * op->dilation_h) * line,
+            output_row(&v, op, input + (rows.first + rows.begin * op->dilation_h) * line,
                        weights + c * v.kernel + rows.begin * v.w_row, to);
             to += op->out_w * op->out_c;
         }

@@ -6,12 +6,9 @@
 typedef struct window {
     eo_scaling scaling[4];
     uint32_t bias[4];
-    int32_t rows, columns;
-    int32_t x_step, w_step; /* from one tap to the next */
-    int32_t x_row, w_row; /* from one row of taps to the next */
+    int32_t rows, x_row, w_row; /* of taps: how many, and from one to the next */
     uint32_t offset;
     bool clamped;
-    const eo_op_conv *op;
 } window;
 
 static inline eo_sums_4 multiply_tap(eo_sums_4 s, const int8_t *x, const int8_t *w, uint32_t offset)
@@ -27,26 +24,24 @@ static inline eo_sums_4 multiply_tap(eo_sums_4 s, const int8_t *x, const int8_t 
     return s;
 }
 
-static void output_4(const window *v, const int8_t *x, const int8_t *w, int8_t *output)
+/* `step` bytes lie between neighbouring taps, in the input as in the weights. */
+static inline void output_4(const window *v, const eo_op_conv *op, const int8_t *x, const int8_t *w, int32_t columns,
+                            int32_t step, int8_t *output)
 {
     eo_sums_4 s = {v->bias[0], v->bias[1], v->bias[2], v->bias[3]};
-    int32_t x_step = v->x_step, w_step = v->w_step;
     uint32_t offset = v->offset;
-    if (v->columns == 3) { /* what nearly every model has, without a loop */
+    if (columns == 3) { /* what nearly every model has, without a loop */
         for (int32_t row = v->rows; row > 0; row--) {
             s = multiply_tap(s, x, w, offset);
-            s = multiply_tap(s, x + x_step, w + w_step, offset);
-            s = multiply_tap(s, x + 2 * x_step, w + 2 * w_step, offset);
+            s = multiply_tap(s, x + step, w + step, offset);
+            s = multiply_tap(s, x + 2 * step, w + 2 * step, offset);
             x += v->x_row;
             w += v->w_row;
         }
     } else {
         for (int32_t row = v->rows; row > 0; row--) {
-            const int8_t *x_tap = x, *w_tap = w;
-            for (int32_t left = v->columns; left > 0; left--) {
-                s = multiply_tap(s, x_tap, w_tap, offset);
-                x_tap += x_step;
-                w_tap += w_step;
+            for (int32_t at = 0; at < columns * step; at += step) {
+                s = multiply_tap(s, x + at, w + at, offset);
             }
             x += v->x_row;
             w += v->w_row;
@@ -57,14 +52,33 @@ static void output_4(const window *v, const int8_t *x, const int8_t *w, int8_t *
     output[2] = eo_scaled(s.s2, &v->scaling[2]);
     output[3] = eo_scaled(s.s3, &v->scaling[3]);
     if (v->clamped) {
-        eo_clamp_4(v->op, output);
+        eo_clamp_4(op, output);
+    }
+}
+
+/* One row of output pixels, four channels of it. */
+static void output_row(const window *v, const eo_op_conv *op, const int8_t *input, const int8_t *weights,
+                       int8_t *output)
+{
+    int32_t channels = op->out_c, first = -op->pad_left, last = op->in_w - op->k_w;
+    for (int32_t left = op->out_w; left > 0; left--) {
+        int32_t begin = first < 0 ? -first : 0, end = first > last ? op->in_w - first : op->k_w;
+        if (begin < end) {
+            output_4(v, op, input + (first + begin) * channels, weights + begin * channels, end - begin, channels,
+                     output);
+        } else {
+            output_4(v, op, input, weights, 0, channels, output); /* all of it is padding */
+        }
+        first += op->stride_w;
+        output += channels;
     }
 }
 
 void eo_dsp_depthwise_conv_2d(const uint8_t *plan, const void *record, uint8_t *arena)
 {
     const eo_op_conv *op = record;
-    if (op->in_c != op->out_c || op->out_c < 4 || !eo_sums_are_small(plan, op, (uint32_t)op->k_h * op->k_w)) {
+    if (op->in_c != op->out_c || op->out_c < 4 || op->dilation_w != 1 ||
+        !eo_sums_are_small(plan, op, (uint32_t)op->k_h * op->k_w)) {
         eo_portable_depthwise_conv_2d(plan, record, arena);
         return;
     }
@@ -72,11 +86,8 @@ void eo_dsp_depthwise_conv_2d(const uint8_t *plan, const void *record, uint8_t *
     int8_t *output = eo_places(arena, op->head.output);
     int32_t channels = op->out_c, line = op->in_w * channels;
     window v;
-    v.op = op;
     v.clamped = eo_is_clamped(op);
     v.offset = eo_both_lanes(op->input_offset);
-    v.x_step = op->dilation_w * channels;
-    v.w_step = channels;
     v.x_row = op->dilation_h * line;
     v.w_row = op->k_w * channels;
     for (int32_t next = 0; next < channels; next += 4) {
@@ -85,16 +96,10 @@ void eo_dsp_depthwise_conv_2d(const uint8_t *plan, const void *record, uint8_t *
         eo_scaling_of(v.scaling, v.bias, plan, op, c);
         for (int32_t y = 0; y < op->out_h; y++) {
             eo_taps rows = eo_taps_inside(y, op->stride_h, op->pad_top, op->in_h, op->k_h, op->dilation_h);
-            const int8_t *from = input + (rows.first + rows.begin * op->dilation_h) * line + c;
-            const int8_t *w = weights + rows.begin * v.w_row + c;
             v.rows = rows.end - rows.begin;
-            for (int32_t x = 0; x < op->out_w; x++) {
-                eo_taps columns = eo_taps_inside(x, op->stride_w, op->pad_left, op->in_w, op->k_w, op->dilation_w);
-                v.columns = columns.end - columns.begin;
-                output_4(&v, from + (columns.first + columns.begin * op->dilation_w) * channels,
-                         w + columns.begin * channels, to);
-                to += channels;
-            }
+            output_row(&v, op, input + (rows.first + rows.begin * op->dilation_h) * line + c,
+                       weights + rows.begin * v.w_row + c, to);
+            to += op->out_w * channels;
         }
     }
 }

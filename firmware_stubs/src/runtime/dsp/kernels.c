@@ -16,4 +16,6 @@ const eo_kernel eo_kernels_dsp[EO_OP_END] = {
     [EO_OP_MOVE] = eo_portable_move,
     [EO_OP_QUANTIZE] = eo_portable_quantize,
     [EO_OP_DEQUANTIZE] = eo_portable_dequantize,
+    [EO_OP_SVDF] = eo_portable_svdf,
+    [EO_OP_LSTM] = eo_portable_lstm,
 };

@@ -9,20 +9,19 @@ typedef struct eo_sums_4 {
     uint32_t s0, s1, s2, s3;
 } eo_sums_4;
 
-/* Adds count * 4 products: x[i] plus the offset (in both lanes) times w[i], w[i + step], w[i + 2 * step] and
- * w[i + 3 * step], for count & ~3 values. */
+/* Adds count * 4 products: x[i] plus the offset (which is in both lanes) times w[i], w[i + step], w[i + 2 * step] and
+ * w[i + 3 * step]. */
 #if defined(__ARM_FEATURE_DSP) && defined(__OPTIMIZE__) && !defined(__clang__)
-/* 25 instructions for 16 products. In assembler because they need every register that there is: no compiler that was
- * tried did it without spilling some in each round. */
-static inline eo_sums_4 eo_multiply_quads(eo_sums_4 s, const int8_t *x, const int8_t *w, int32_t step, int32_t count,
-                                          uint32_t offset)
+/* 25 instructions for 16 products. In assembler because it needs every register that there is: compiled, each round
+ * saved some to the stack and took 32. */
+static inline eo_sums_4 eo_multiply_run(eo_sums_4 s, const int8_t *x, const int8_t *w, int32_t step, int32_t count,
+                                        uint32_t offset)
 {
-    const int8_t *w2 = w + 2 * step, *end = x + (count & ~3);
+    const int8_t *last = x + count, *end = x + (count & ~3), *w2 = w + 2 * step;
     uint32_t even, odd, w_even, w_odd;
-    if (x == end) {
-        return s;
-    }
-    __asm__("1:\n\t"
+    __asm__("cmp %[x], %[end]\n\t"
+            "beq 2f\n"
+            "1:\n\t"
             "ldr %[odd], [%[x]], #4\n\t"
             "ldr %[w_odd], [%[w], %[step]]\n\t"
             "sxtab16 %[even], %[offset], %[odd]\n\t"
@@ -47,10 +46,29 @@ static inline eo_sums_4 eo_multiply_quads(eo_sums_4 s, const int8_t *x, const in
             "smlad %[s2], %[even], %[w_even], %[s2]\n\t"
             "cmp %[x], %[end]\n\t"
             "smlad %[s2], %[odd], %[w_odd], %[s2]\n\t"
-            "bne 1b\n\t"
+            "bne 1b\n"
+            "2:\n\t"
+            "ldr %[end], %[last]\n\t"
+            "cmp %[x], %[end]\n\t"
+            "beq 4f\n"
+            "3:\n\t" /* up to three that remain, in the low lane */
+            "ldrsb %[even], [%[x]], #1\n\t"
+            "ldrsb %[w_odd], [%[w], %[step]]\n\t"
+            "ldrsb %[w_even], [%[w]], #1\n\t"
+            "add %[even], %[even], %[offset]\n\t"
+            "smlabb %[s1], %[even], %[w_odd], %[s1]\n\t"
+            "smlabb %[s0], %[even], %[w_even], %[s0]\n\t"
+            "ldrsb %[w_odd], [%[w2], %[step]]\n\t"
+            "ldrsb %[w_even], [%[w2]], #1\n\t"
+            "cmp %[x], %[end]\n\t"
+            "smlabb %[s3], %[even], %[w_odd], %[s3]\n\t"
+            "smlabb %[s2], %[even], %[w_even], %[s2]\n\t"
+            "bne 3b\n"
+            "4:\n\t"
             : [s0] "+r"(s.s0), [s1] "+r"(s.s1), [s2] "+r"(s.s2), [s3] "+r"(s.s3), [x] "+r"(x), [w] "+r"(w),
-              [w2] "+r"(w2), [even] "=&r"(even), [odd] "=&r"(odd), [w_even] "=&r"(w_even), [w_odd] "=&r"(w_odd)
-            : [step] "r"(step), [offset] "r"(offset), [end] "r"(end)
+              [w2] "+r"(w2), [end] "+r"(end), [even] "=&r"(even), [odd] "=&r"(odd), [w_even] "=&r"(w_even),
+              [w_odd] "=&r"(w_odd)
+            : [step] "r"(step), [offset] "r"(offset), [last] "m"(last)
             : "cc", "memory");
     return s;
 }
@@ -62,10 +80,10 @@ static inline uint32_t eo_multiply_4(uint32_t even, uint32_t odd, uint32_t w, ui
     return eo_multiply_high(odd, w_odd, eo_multiply_low(odd, w_odd, sum));
 }
 
-static inline eo_sums_4 eo_multiply_quads(eo_sums_4 s, const int8_t *x, const int8_t *w, int32_t step, int32_t count,
-                                          uint32_t offset)
+static inline eo_sums_4 eo_multiply_run(eo_sums_4 s, const int8_t *x, const int8_t *w, int32_t step, int32_t count,
+                                        uint32_t offset)
 {
-    for (const int8_t *end = x + (count & ~3); x != end; x += 4, w += 4) {
+    for (; count >= 4; count -= 4, x += 4, w += 4) {
         uint32_t word = eo_load_4(x);
         uint32_t even = eo_add_even_bytes(offset, word), odd = eo_add_odd_bytes(offset, word);
         s.s0 = eo_multiply_4(even, odd, eo_load_4(w), s.s0);
@@ -73,18 +91,7 @@ static inline eo_sums_4 eo_multiply_quads(eo_sums_4 s, const int8_t *x, const in
         s.s2 = eo_multiply_4(even, odd, eo_load_4(w + 2 * step), s.s2);
         s.s3 = eo_multiply_4(even, odd, eo_load_4(w + 3 * step), s.s3);
     }
-    return s;
-}
-#endif
-
-/* The same for the count & 3 values that remain. */
-static inline eo_sums_4 eo_multiply_rest(eo_sums_4 s, const int8_t *x, const int8_t *w, int32_t step, int32_t count,
-                                         uint32_t offset)
-{
-    const int8_t *end = x + count;
-    x += count & ~3;
-    w += count & ~3;
-    for (; x != end; x++, w++) {
+    for (; count > 0; count--, x++, w++) {
         uint32_t value = (uint32_t)*x + offset; /* only the low lane counts here */
         s.s0 = eo_multiply_low(value, (uint32_t)w[0], s.s0);
         s.s1 = eo_multiply_low(value, (uint32_t)w[step], s.s1);
@@ -93,5 +100,6 @@ static inline eo_sums_4 eo_multiply_rest(eo_sums_4 s, const int8_t *x, const int
     }
     return s;
 }
+#endif
 
 #endif

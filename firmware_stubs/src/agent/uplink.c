@@ -1,0 +1,147 @@
+/* What goes out besides reports: who it is, what it is doing, and what has happened. */
+#include <string.h>
+
+#include "agent/agent_state.h"
+
+static const uint8_t own_topics[] = {EO_TOPIC_TRUST, EO_TOPIC_DESIRED, EO_TOPIC_RECEIPT};
+
+eo_status eo_uplink_publish(eo_agent_state *agent, eo_topic_kind kind, size_t size) {
+    char topic[EO_TOPIC_BYTES];
+    const eo_status status =
+        eo_topic_write(topic, sizeof topic, agent->config.fleet, agent->config.device, kind);
+    const int retained = kind == EO_TOPIC_STATE || kind == EO_TOPIC_PRESENCE;
+    return status == EO_OK ? agent->port->publish(agent->port->context, topic, agent->buffer, size, retained) : status;
+}
+
+void eo_uplink_event(eo_agent_state *agent, uint8_t source, uint8_t event, uint8_t target, const uint8_t *manifest,
+                     const char *reason) {
+    eo_queued_event queued;
+    memset(&queued, 0, sizeof queued);
+    queued.uptime_ms = agent->now;
+    queued.number = ++agent->event_number;
+    queued.generation = agent->memory.update.generation;
+    queued.source = source;
+    queued.event = event;
+    queued.target = target;
+    queued.has_manifest = manifest != NULL;
+    if (manifest != NULL)
+        memcpy(queued.manifest, manifest, sizeof queued.manifest);
+    eo_event_queue_put(&agent->events, &queued, reason);
+    eo_say(agent, eo_lifecycle_name(target),
+           reason != NULL ? reason : event == EO_NOTE_DAMAGED ? "damaged" : eo_transition_name(event));
+}
+
+static eo_status send_event(eo_agent_state *agent) {
+    eo_queued_event queued;
+    const char *reason;
+    size_t size;
+    if (!eo_event_queue_first(&agent->events, &queued, &reason))
+        return EO_NOT_FOUND;
+    const eo_event event = {
+        .boot = agent->memory.boot,
+        .number = queued.number,
+        .model = agent->memory.model,
+        .generation = queued.generation,
+        .source = eo_lifecycle_name(queued.source),
+        .target = eo_lifecycle_name(queued.target),
+        .event = queued.event == EO_NOTE_DAMAGED ? "damaged" : eo_transition_name(queued.event),
+        .manifest = queued.has_manifest ? queued.manifest : NULL,
+        .reason = reason,
+        .uptime_ms = queued.uptime_ms,
+    };
+    eo_status status = eo_event_encode(agent->buffer, sizeof agent->buffer, &size, &event);
+    if (status == EO_OK)
+        status = eo_uplink_publish(agent, EO_TOPIC_EVENT, size);
+    if (status != EO_AGAIN)
+        eo_event_queue_remove_first(&agent->events);
+    return status;
+}
+
+/* "it starts at its place in the spread of 1.5 s" */
+static const char *held_words(const eo_agent_state *agent, char *bytes, size_t size) {
+    eo_text text = eo_text_begin(bytes, size);
+    const uint32_t spread = agent->memory.spread_ms;
+    eo_text_put(&text, "it starts at its place in the spread of ");
+    eo_text_put_number(&text, spread / 1000u);
+    if (spread % 1000u != 0) {
+        const uint32_t rest = spread % 1000u;
+        eo_text_put(&text, rest < 10u ? ".00" : rest < 100u ? ".0" : ".");
+        eo_text_put_number(&text, rest);
+    }
+    eo_text_put(&text, " s");
+    return bytes;
+}
+
+static eo_status send_state(eo_agent_state *agent) {
+    const eo_update_state *update = &agent->memory.update;
+    char held[64];
+    size_t size;
+    const uint8_t shadow_of = (update->has & EO_HAS_CANDIDATE) != 0 ? agent->candidate : agent->confirmed;
+    const eo_model_state model = {
+        .model = agent->memory.model,
+        .lifecycle = eo_lifecycle_name(update->lifecycle),
+        .generation = update->generation,
+        .confirmed = (update->has & EO_HAS_CONFIRMED) != 0 ? update->confirmed : NULL,
+        .previous = (update->has & EO_HAS_PREVIOUS) != 0 ? update->previous : NULL,
+        .candidate = (update->has & EO_HAS_CANDIDATE) != 0 ? update->candidate : NULL,
+        .reason = update->reason[0] != '\0' ? update->reason
+                  : agent->held             ? held_words(agent, held, sizeof held)
+                                            : NULL,
+        .security_counter = update->security_counter,
+        .attempts = update->attempts,
+        .retry_in_ms = update->retry && agent->retry_at > agent->now ? (uint32_t)(agent->retry_at - agent->now) : 0,
+        .shadow = agent->shadow_slot != EO_NO_SLOT && agent->shadow_slot == shadow_of ? &agent->shadow : NULL,
+        .artifact = agent->confirmed != EO_NO_SLOT
+                        ? agent->port->flash.base + agent->models[agent->confirmed].artifact_at
+                        : NULL,
+    };
+    const eo_state state = {
+        .boot = agent->memory.boot,
+        .session = agent->memory.boot,
+        .agent = EO_AGENT_VERSION_TEXT,
+        .runtime = agent->config.infer->runtime,
+        .target = agent->config.target,
+        .free_bytes = agent->map.slot_bytes,
+        .model = agent->memory.model[0] != '\0' ? &model : NULL,
+        .received_bytes = agent->received_bytes,
+        .takes = agent->config.infer->runtime,
+    };
+    const eo_status status = eo_state_encode(agent->buffer, sizeof agent->buffer, &size, &state);
+    return status == EO_OK ? eo_uplink_publish(agent, EO_TOPIC_STATE, size) : status;
+}
+
+bool eo_uplink_work(eo_agent_state *agent) {
+    size_t size;
+    if (!agent->online)
+        return false;
+    for (uint8_t i = 0; i < sizeof own_topics; i++)
+        if ((agent->subscribe & (1u << i)) != 0) {
+            char topic[EO_TOPIC_BYTES];
+            eo_status status = eo_topic_write(topic, sizeof topic, agent->config.fleet, agent->config.device,
+                                              (eo_topic_kind)own_topics[i]);
+            if (status == EO_OK)
+                status = agent->port->subscribe(agent->port->context, topic, 1);
+            if (status == EO_AGAIN)
+                return false;
+            agent->subscribe &= (uint8_t)~(1u << i);
+            return true;
+        }
+    if (!eo_buffer_free(agent))
+        return false;
+    if (agent->greet) {
+        if (eo_presence_encode(agent->buffer, sizeof agent->buffer, &size, agent->memory.boot, true) == EO_OK &&
+            eo_uplink_publish(agent, EO_TOPIC_PRESENCE, size) == EO_AGAIN)
+            return false;
+        agent->greet = false;
+        return true;
+    }
+    const eo_status event = send_event(agent);
+    if (event != EO_NOT_FOUND)
+        return event == EO_OK;
+    if (!agent->state_dirty)
+        return false;
+    if (send_state(agent) == EO_AGAIN)
+        return false;
+    agent->state_dirty = false;
+    return true;
+}

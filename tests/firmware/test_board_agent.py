@@ -1,0 +1,179 @@
+"""The agent's image on the emulated Cortex-M3: joins over a real Mosquitto, takes a model, predicts and reports, is
+killed in the middle of a download and takes it up where it was."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import paho.mqtt.client as paho
+import pytest
+from paho.mqtt.enums import CallbackAPIVersion
+
+from conftest import find_mosquitto
+from edgeops.compile import compile_plan
+from edgeops.core import topics
+from edgeops.core.codec import Message, decode, encode
+from edgeops.core.messages import Desired, DesiredModel, Event, Presence, Report, State
+from edgeops.core.signing import Role, sign
+from edgeops.core.topics import Kind
+from firmware import emulator
+from support import packages
+from support.packages import DEVICE, FLEET, KEYS, MODEL, TEN_A_WINDOW, TFLITE, Package
+
+pytestmark = [pytest.mark.needs_mosquitto, pytest.mark.slow]
+
+BOARD = emulator.BOARDS[0]
+PATIENCE_S = 60.0
+M = TypeVar("M", bound=Message)
+
+
+def await_that(condition: Callable[[], bool], log: Path) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline, f"waited in vain; the board said:\n{log.read_text()[-3000:]}"
+        time.sleep(0.02)
+
+
+class Control:
+    """The control side: publishes a package and a desired state, and keeps what the device says."""
+
+    def __init__(self, port: int) -> None:
+        self.messages: list[tuple[str, bytes]] = []
+        self._generation = 0
+        self._client = paho.Client(CallbackAPIVersion.VERSION2)
+        self._client.on_message = lambda _client, _data, message: self.messages.append(
+            (message.topic, message.payload)
+        )
+        connected = threading.Event()
+        self._client.on_connect = lambda *_: connected.set()
+        self._client.connect("127.0.0.1", port)
+        self._client.loop_start()
+        assert connected.wait(PATIENCE_S)
+        self._client.subscribe(f"{topics.ROOT}/{FLEET}/device/#", qos=1)
+
+    def retain(self, topic: str, payload: bytes) -> None:
+        self._client.publish(topic, payload, qos=1, retain=True).wait_for_publish(PATIENCE_S)
+
+    def publish(self, package: Package) -> None:
+        for chunk, data in package.chunks.items():
+            self.retain(topics.chunk(FLEET, *chunk), data)
+
+    def desire(self, package: Package) -> None:
+        self._generation += 1
+        wanted = DesiredModel(package.digest, len(package.envelope), TEN_A_WINDOW)
+        document = Desired(FLEET, DEVICE, self._generation, {MODEL: wanted})
+        envelope = sign(encode(document), Desired.PURPOSE, [KEYS[Role.DEPLOY]])
+        self.retain(topics.device(FLEET, DEVICE, Kind.DESIRED), envelope)
+
+    def heard(self, kind: Kind, message: type[M]) -> list[M]:
+        topic = topics.device(FLEET, DEVICE, kind)
+        return [decode(message, payload) for found, payload in list(self.messages) if found == topic]
+
+    def steps(self) -> list[str]:
+        return [event.target for event in self.heard(Kind.EVENT, Event)]
+
+    def confirmed(self) -> bytes | None:
+        states = self.heard(Kind.STATE, State)
+        models = states[-1].models if states else {}
+        return models[MODEL].confirmed if MODEL in models else None
+
+    def close(self) -> None:
+        self._client.loop_stop()
+        self._client.disconnect()
+
+
+@pytest.fixture
+def port(tmp_path: Path) -> Iterator[int]:
+    """A private Mosquitto's port."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        number = int(probe.getsockname()[1])
+    binary = find_mosquitto()
+    assert binary is not None
+    config = tmp_path / "mosquitto.conf"
+    config.write_text(f"listener {number} 127.0.0.1\nallow_anonymous true\npersistence false\n")
+    with emulator.running([binary, "-c", str(config)], tmp_path / "mosquitto.log"):
+        await_that(lambda: accepts(number), tmp_path / "mosquitto.log")
+        yield number
+
+
+def accepts(port: int) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=2):
+            return True
+    except OSError:
+        return False
+
+
+@contextmanager
+def agent(folder: Path, port: int) -> Iterator[Path]:
+    """The agent on the board, killed at the end; its flash stays in ``folder``. Yields its log."""
+    trust = packages.enrol(folder).trust
+    inputs = np.concatenate([packages.image(seed).ravel() for seed in range(20)])
+    (folder / "inputs").write_bytes(inputs.tobytes())
+    arguments = {
+        "fleet": FLEET,
+        "device": DEVICE,
+        "broker": f"10.0.2.2:{port}",
+        "flash": folder / "flash",
+        "trust": trust,
+        "inputs": folder / "inputs",
+        "samples": "float32",
+        "interval": 20,
+    }
+    elf = emulator.image(BOARD, "edgeops_agent")
+    line = emulator.command(BOARD, elf, arguments, counted=False, network=True)
+    log = folder / "board.log"
+    log.touch()
+    with emulator.running(line, log):
+        yield log
+
+
+def package(version: int, padding: int = 0) -> Package:
+    """A version of the tiny model as an execution plan; ``padding`` makes it longer than it needs to be."""
+    plan = compile_plan(TFLITE)
+    return packages.build(version, execution=(plan.plan + bytes(padding), plan.arena_bytes))
+
+
+def test_joins_takes_a_model_predicts_and_reports(tmp_path: Path, port: int) -> None:
+    control = Control(port)
+    first = package(1)
+    control.publish(first)
+    control.desire(first)
+    with agent(tmp_path, port) as log:
+        await_that(lambda: control.confirmed() == first.digest, log)
+        await_that(lambda: len(control.heard(Kind.REPORT, Report)) >= 2, log)
+        assert control.heard(Kind.PRESENCE, Presence)[-1].online
+    await_that(lambda: not control.heard(Kind.PRESENCE, Presence)[-1].online, log)
+    control.close()
+    assert control.steps()[-1] == "CONFIRMED"
+
+
+def test_is_killed_in_the_middle_of_a_download_and_takes_it_up_again(tmp_path: Path, port: int) -> None:
+    """Half of the chunks are there; the board takes them and is killed; then the other half comes."""
+    control = Control(port)
+    first = package(1)
+    control.publish(first)
+    control.desire(first)
+    second = package(2)
+    chunks = list(second.chunks.items())
+    with agent(tmp_path, port) as log:
+        await_that(lambda: control.confirmed() == first.digest, log)
+        for chunk, data in chunks[: len(chunks) // 2] + chunks[-1:]:
+            control.retain(topics.chunk(FLEET, *chunk), data)
+        control.desire(second)
+        await_that(lambda: control.steps()[-1] == "DOWNLOADING", log)
+    before = len(control.steps())
+    for chunk, data in chunks:
+        control.retain(topics.chunk(FLEET, *chunk), data)
+    with agent(tmp_path, port) as log:
+        await_that(lambda: control.confirmed() == second.digest, log)
+    control.close()
+    assert "OFFERED" not in control.steps()[before:], "it began anew"
