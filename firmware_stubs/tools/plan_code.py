@@ -211,11 +211,11 @@ def _linked(
 
 
 def _named(path: str, section: str) -> str:
-    """``elementwise:eo_portable_add``, a section of ours, or ``libgcc:_udivsi3``, a member of a library."""
+    """``portable-elementwise:eo_portable_add``, a section of ours, or ``libgcc:_udivsi3``, a member of a library."""
     file, _, member = path.partition("(")
     if member:
         return f"{Path(file).stem}:{member.rstrip(')').removesuffix('.o')}"
-    return f"{Path(file).stem.split('-')[-1]}:{section.split('.', 2)[-1]}"
+    return f"{Path(file).stem}:{section.split('.', 2)[-1]}"
 
 
 def _deepest(folder: Path, kernels: str) -> int:

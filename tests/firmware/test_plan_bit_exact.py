@@ -30,7 +30,7 @@ def vector(name: str) -> bytes:
 def reference(name: str) -> bytes:
     """A model of MLPerf Tiny's architectures, with random weights."""
     pytest.importorskip("tensorflow")
-    from benchmarks.bench_fit import reference_model
+    from benchmarks.mlperf_tiny import reference_model
 
     return reference_model(name)
 

@@ -11,11 +11,6 @@ from __future__ import annotations
 import struct
 from pathlib import Path
 
-from edgeops.compile.compiler import compile_plan
-from edgeops.core import topics
-from edgeops.core.codec import encode
-from edgeops.core.messages import Desired, DesiredModel
-from edgeops.core.signing import Role, sign, sign_root
 from support.packages import (
     DEVICE,
     FLEET,
@@ -28,6 +23,12 @@ from support.packages import (
     self_test,
     trust_root,
 )
+
+from edgeops.compile.compiler import compile_plan
+from edgeops.core import topics
+from edgeops.core.codec import encode
+from edgeops.core.messages import Desired, DesiredModel
+from edgeops.core.signing import Role, sign, sign_root
 
 FILE = Path(__file__).parent / "update" / "messages.bin"
 CHUNK_BYTES = 512

@@ -26,6 +26,8 @@ static inline int32_t eo_rounding_shift(int32_t x, int32_t exponent)
 {
     int32_t mask = (int32_t)((1u << exponent) - 1u);
     int32_t threshold = (mask >> 1) + (x < 0);
+    /* every compiler for these cores shifts the sign in, which C leaves to it */
+    /* cppcheck-suppress shiftTooManyBitsSigned */
     return (x >> exponent) + ((x & mask) > threshold);
 }
 

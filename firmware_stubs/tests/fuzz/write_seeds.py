@@ -13,10 +13,18 @@ from pathlib import Path
 from edgeops.compile import compile_plan
 
 VECTORS = Path(__file__).resolve().parents[3] / "tests" / "vectors"
-MODELS = ("fit/dense", "fit/dense_per_channel", "fit/mixed", "fit/residual", "fit/separable", "inference/small_int8")
+MODELS = (
+    "fit/dense",
+    "fit/dense_per_channel",
+    "fit/mixed",
+    "fit/residual",
+    "fit/separable",
+    "inference/small_int8",
+)
 
 
 def main() -> None:
+    """Write the seeds of every fuzzer that has real artifacts."""
     folder = Path(sys.argv[1]) / "plan"
     folder.mkdir(parents=True, exist_ok=True)
     for name in MODELS:

@@ -26,7 +26,9 @@ void eo_scaling_of(eo_scaling scaling[4], uint32_t bias[4], const uint8_t *plan,
 static inline int8_t eo_scaled(uint32_t sum, const eo_scaling *scaling)
 {
     int32_t x = eo_rounded_top((int32_t)(sum << 1), scaling->multiplier);
-    x += (x >> 31) + scaling->addend; /* rounds half away from zero */
+    /* rounds half away from zero; x >> 31 is 0 or -1 with every compiler for these cores, which C leaves to it */
+    /* cppcheck-suppress shiftTooManyBitsSigned */
+    x += (x >> 31) + scaling->addend;
     return (int8_t)eo_saturate_8(x >> scaling->right);
 }
 
