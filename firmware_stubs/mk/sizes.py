@@ -76,6 +76,7 @@ class Stack:
 
 
 def module_of(section: str, path: str) -> str:
+    """The module that a section of an object counts for."""
     if section == AGENT_MEMORY:
         return "agent"
     return next((name for name, pattern in MODULES if re.search(pattern, path)), "other")
@@ -91,6 +92,7 @@ def placed(text: str) -> Iterator[tuple[str, int, str]]:
 
 
 def sizes_of(text: str) -> dict[str, Size]:
+    """Flash and RAM of each module in a linker's map."""
     sizes: dict[str, Size] = defaultdict(Size)
     for section, size, path in placed(text):
         module = sizes[module_of(section, path)]
@@ -116,6 +118,7 @@ def read_graphs(files: Iterable[Path]) -> tuple[dict[str, int], dict[str, set[st
 
 
 def deepest(stacks: dict[str, int], calls: dict[str, set[str]]) -> Stack:
+    """The deepest chain of calls from any of the agent's public functions; ends the program at a recursion."""
     known: dict[str, Stack] = {}
     open_calls: list[str] = []
 
@@ -136,6 +139,7 @@ def deepest(stacks: dict[str, int], calls: dict[str, set[str]]) -> Stack:
 
 
 def main() -> int:
+    """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--agent", type=Path, required=True)
     parser.add_argument("--dsp", type=Path, required=True)

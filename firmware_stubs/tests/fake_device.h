@@ -61,6 +61,9 @@ typedef struct fake_device {
     bool bad_inputs;
 } fake_device;
 
+/* Not every test uses all of it. */
+#define BENCH static __attribute__((unused))
+
 static int failures;
 
 #define CHECK(condition)                                                                                              \
@@ -191,7 +194,7 @@ static void fake_log(void *context, const char *line) {
         printf("    %s\n", line);
 }
 
-static const message *fake_message(const fake_device *device, const char *name) {
+BENCH const message *fake_message(const fake_device *device, const char *name) {
     for (size_t i = 0; i < device->message_count; i++)
         if (strcmp(device->messages[i].name, name) == 0)
             return &device->messages[i];
@@ -200,7 +203,7 @@ static const message *fake_message(const fake_device *device, const char *name) 
 }
 
 /* A new device with an empty flash. */
-static fake_device *fake_device_new(void) {
+BENCH fake_device *fake_device_new(void) {
     fake_device *device = calloc(1, sizeof *device);
     static uint8_t *file;
     static size_t size;
@@ -240,7 +243,7 @@ static fake_device *fake_device_new(void) {
     return device;
 }
 
-static eo_status fake_start(fake_device *device) {
+BENCH eo_status fake_start(fake_device *device) {
     const message *trust = fake_message(device, "trust");
     const eo_agent_config config = {
         .port = &device->port,
@@ -262,12 +265,12 @@ static eo_status fake_start(fake_device *device) {
     return eo_agent_start(&device->agent, &config);
 }
 
-static void fake_connect(fake_device *device, bool online) {
+BENCH void fake_connect(fake_device *device, bool online) {
     device->topic_count = device->waiting_count = 0; /* a clean session */
     eo_agent_connected(&device->agent, online);
 }
 
-static void fake_deliver(fake_device *device, const message *one, const char *topic) {
+BENCH void fake_deliver(fake_device *device, const message *one, const char *topic) {
     uint8_t bytes[8192];
     memcpy(bytes, one->payload, one->size);
     if (device->alters_chunks && strstr(topic, "/blob/") != NULL)
@@ -284,7 +287,7 @@ static void fake_deliver(fake_device *device, const message *one, const char *to
     }
 }
 
-static const char *fake_topic(const fake_device *device, const message *one) {
+BENCH const char *fake_topic(const fake_device *device, const message *one) {
     (void)device;
     return strcmp(one->name, "trust") == 0             ? "edgeops/v1/plant/trust"
            : strncmp(one->name, "desired/", 8) == 0 ? "edgeops/v1/plant/device/cam-01/desired"
@@ -292,14 +295,14 @@ static const char *fake_topic(const fake_device *device, const message *one) {
 }
 
 /* What the control side publishes while the device is connected. */
-static void fake_desire(fake_device *device, const char *name) {
+BENCH void fake_desire(fake_device *device, const char *name) {
     device->desired = name;
     const message *one = fake_message(device, name);
     fake_deliver(device, one, fake_topic(device, one));
 }
 
 /* One turn: a poll, one message, some time, an input. */
-static void fake_turn(fake_device *device) {
+BENCH void fake_turn(fake_device *device) {
     device->has_input = true;
     (void)eo_agent_poll(&device->agent);
     if (device->waiting_count > 0) {
@@ -311,14 +314,14 @@ static void fake_turn(fake_device *device) {
     device->now += 10;
 }
 
-static bool fake_is(const fake_device *device, const char *lifecycle, uint32_t version) {
+BENCH bool fake_is(const fake_device *device, const char *lifecycle, uint32_t version) {
     eo_agent_info info;
     eo_agent_get_info(&device->agent, &info);
     return strcmp(info.lifecycle, lifecycle) == 0 && (version == 0 || info.running_version == version);
 }
 
 /* Turns until a state is reached; false where it is not within `turns`. */
-static bool fake_until(fake_device *device, const char *lifecycle, uint32_t version, int turns) {
+BENCH bool fake_until(fake_device *device, const char *lifecycle, uint32_t version, int turns) {
     while (turns-- > 0) {
         if (fake_is(device, lifecycle, version))
             return true;

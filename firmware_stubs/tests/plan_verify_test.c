@@ -23,6 +23,8 @@ typedef struct sound_plan {
     eo_op_table table;
     eo_op_fill fill;
     eo_op_move move;
+    eo_op_svdf svdf;
+    eo_op_lstm lstm;
     eo_op_quantize quantize;
     eo_plan_reset reset;
     int32_t exps[256];
@@ -60,6 +62,8 @@ static void write_sound_plan(sound_plan *p)
         RECORD(table, EO_OP_TABLE, 0),
         RECORD(fill, EO_OP_FILL, 0),
         RECORD(move, EO_OP_MOVE, 0),
+        RECORD(svdf, EO_OP_SVDF, EO_OP_WIDE_STATE),
+        RECORD(lstm, EO_OP_LSTM, 0),
         RECORD(quantize, EO_OP_QUANTIZE, 0),
     };
     memset(p, 0, sizeof *p);
@@ -87,6 +91,13 @@ static void write_sound_plan(sound_plan *p)
     p->fill = (eo_op_fill){.bytes = 64};
     p->move = (eo_op_move){.unit = 4, .sizes = {1, 1, 2, 2, 2}, .input_strides = {0, 0, 32, -16, 4},
                            .output_strides = {0, 0, 16, 8, 4}};
+    p->svdf = (eo_op_svdf){.state = 0, .in = 4, .filters = 6, .memory = 5, .rank = 2,
+                           .feature_weights_at = offsetof(sound_plan, constants),
+                           .time_weights_at = offsetof(sound_plan, constants)};
+    eo_lstm_gate gate = {.input_weights_at = offsetof(sound_plan, constants),
+                         .hidden_weights_at = offsetof(sound_plan, constants)};
+    p->lstm = (eo_op_lstm){.hidden = 2048, .cell = 2080, .sigmoids_at = offsetof(sound_plan, exps), .steps = 3, .in = 4,
+                           .units = 8, .forget = gate, .input = gate, .candidate = gate, .output = gate};
     p->quantize = (eo_op_quantize){.elements = 16, .scale = 1.0f};
     for (size_t i = 0; i < sizeof ops / sizeof ops[0]; i++) {
         eo_op_head head = {ops[i].code, ops[i].flags, ops[i].bytes, 0, 1024};
@@ -122,8 +133,8 @@ static const change CHANGES[] = {
     {HEADER(ops_at), 4, offsetof(sound_plan, conv) + 2, EO_RANGE},
     {HEADER(ops_bytes), 4, MINUS_ONE, EO_RANGE},
     {HEADER(ops_bytes), 4, 8, EO_MALFORMED},
+    {HEADER(op_count), 2, 15, EO_MALFORMED},
     {HEADER(op_count), 2, 13, EO_MALFORMED},
-    {HEADER(op_count), 2, 11, EO_MALFORMED},
     {HEADER(resets_at), 4, sizeof(sound_plan) - 8, EO_RANGE},
     {HEADER(input.at), 4, ARENA - 255, EO_RANGE},
     {HEADER(input.bytes), 4, 0, EO_RANGE},
@@ -199,6 +210,28 @@ static const change CHANGES[] = {
     {OP(move, head.input), 4, 15, EO_RANGE}, /* one stride goes 16 bytes back */
     {OP(move, input_strides) + 8, 4, ARENA - 20, EO_RANGE},
     {OP(move, output_strides) + 8, 4, 0x80000000u, EO_RANGE},
+    {OP(svdf, rank), 2, 0, EO_RANGE},
+    {OP(svdf, rank), 2, 4, EO_RANGE},
+    {OP(svdf, memory), 2, 0, EO_RANGE},
+    {OP(svdf, memory), 2, 0xFFFF, EO_RANGE},
+    {OP(svdf, state), 4, 1, EO_RANGE}, /* int16 */
+    {OP(svdf, state), 4, ARENA - 59, EO_RANGE},
+    {OP(svdf, time_weights_at), 4, sizeof(sound_plan) - 58, EO_RANGE},
+    {OP(svdf, feature_weights_at), 4, sizeof(sound_plan) - 23, EO_RANGE},
+    {OP(svdf, bias_at), 4, sizeof(sound_plan) - 8, EO_RANGE},
+    {OP(svdf, time_shift), 4, 31, EO_RANGE},
+    {OP(svdf, state_zero_point), 2, 0x7FFF, EO_RANGE},
+    {OP(lstm, steps), 2, 0, EO_RANGE},
+    {OP(lstm, steps), 2, 0xFFFF, EO_RANGE},
+    {OP(lstm, units), 2, 0xFFFF, EO_RANGE},
+    {OP(lstm, hidden), 4, ARENA - 7, EO_RANGE},
+    {OP(lstm, cell), 4, 2081, EO_RANGE},
+    {OP(lstm, sigmoids_at), 4, sizeof(sound_plan) - 510, EO_RANGE},
+    {OP(lstm, cell_multiplier), 4, 65536, EO_RANGE},
+    {OP(lstm, cell_shift), 4, 32, EO_RANGE},
+    {OP(lstm, output.hidden_weights_at), 4, sizeof(sound_plan) - 63, EO_RANGE},
+    {OP(lstm, candidate.bias_at), 4, 2, EO_RANGE},
+    {OP(lstm, input.input_shift), 4, 31, EO_RANGE},
     {OP(quantize, elements), 4, ARENA / 4 + 1, EO_RANGE},
     {OP(quantize, zero_point), 4, 128, EO_RANGE},
 };

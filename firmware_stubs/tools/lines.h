@@ -45,8 +45,10 @@ static inline int lines_next(line_words *line)
     }
     line->text[size] = 0;
     line->count = 0;
-    for (char *word = strtok(line->text, " "); word != NULL && line->count < LINES_MAX_WORDS; word = strtok(NULL, " ")) {
-        line->word[line->count++] = word;
+    for (char *word = strtok(line->text, " "); word != NULL; word = strtok(NULL, " ")) {
+        if (line->count < LINES_MAX_WORDS) {
+            line->word[line->count++] = word;
+        }
     }
     return 1;
 }

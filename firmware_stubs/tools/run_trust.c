@@ -50,7 +50,8 @@ static void run(const line_words *line)
     const char *command = line->word[0];
     argument one = take(line, 1);
     argument two = take(line, 2);
-    argument three = take(line, strcmp(command, "ed25519") == 0 || strcmp(command, "manifest") == 0 ? 3 : LINES_MAX_WORDS);
+    bool has_three = strcmp(command, "ed25519") == 0 || strcmp(command, "manifest") == 0;
+    argument three = take(line, has_three ? 3 : LINES_MAX_WORDS);
     eo_trust_root root;
     eo_trust_root next;
     eo_status status;

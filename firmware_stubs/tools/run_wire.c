@@ -4,7 +4,7 @@
  *   decode manifest PAYLOAD RUNTIME TARGET
  *   decode trust-root|observe-plan|self-test PAYLOAD
  *   check PAYLOAD                                   deterministic CBOR, of whatever it is
- *   encode MESSAGE ROOM FIELD=VALUE ...             texts and bytes in hexadecimal; fields that are not given are left out
+ *   encode MESSAGE ROOM FIELD=VALUE ...             texts and bytes in hexadecimal; what is not given is left out
  *   judge TOLERANCE EXPECTED ACTUAL                 one self-test vector
  *   topic FLEET DEVICE KIND · chunk FLEET SHA256 INDEX · parse TOPIC FLEET DEVICE
  *   schema                                          the field tables */

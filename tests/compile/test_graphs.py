@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,8 @@ from targets.fit_models import model as fit_model
 
 from edgeops.compile import compile_plan
 from edgeops.tflite.flatbuffer import read_graph
+
+VECTORS = Path(__file__).resolve().parents[1] / "vectors" / "plan"
 
 
 class Grown:
@@ -123,6 +126,22 @@ def test_random_graphs_give_the_same_bits_in_no_more_than_their_live_tensors(
 @pytest.mark.parametrize("name", ["separable", "residual", "dense", "dense_per_channel", "mixed"])
 def test_the_committed_models_give_the_same_bits(name: str) -> None:
     assert differences(fit_model(name), 12) == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "ops"),
+    [
+        ("leaky", {"CONV_2D": 2, "TABLE": 2, "MEAN": 1, "FULLY_CONNECTED": 1}),
+        ("sequence", {"CONV_2D": 2, "MAX_POOL_2D": 1, "FULLY_CONNECTED": 1}),
+        ("moved", {"CONV_2D": 2, "MOVE": 4, "DEPTHWISE_CONV_2D": 1, "AVERAGE_POOL_2D": 1}),
+        ("lstm", {"LSTM": 1, "MOVE": 1, "FULLY_CONNECTED": 1, "SOFTMAX": 1}),
+        ("squeezed", None),
+    ],
+)
+def test_models_of_the_converter_give_the_same_bits(name: str, ops: dict[str, int] | None) -> None:
+    content = (VECTORS / f"{name}.tflite").read_bytes()
+    assert differences(content, 9) == 0
+    assert ops is None or compile_plan(content).ops == ops
 
 
 def test_a_plan_runs_again_and_again_as_it_ran_first() -> None:

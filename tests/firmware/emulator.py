@@ -79,7 +79,12 @@ def build(*targets: str, folder: Path = FIRMWARE, variables: Sequence[str] = ())
     with (folder / "build" / "boards.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         made = subprocess.run(
-            ["make", "-j2", *variables, *targets], cwd=folder, capture_output=True, text=True, timeout=600
+            ["make", "-j2", *variables, *targets],
+            check=False,
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            timeout=600,
         )
     assert made.returncode == 0, made.stderr[-4000:]
 
@@ -140,7 +145,9 @@ def run(
 ) -> Ended:
     """An image that ends by itself; one that does not is ended, and fails the test."""
     line = command(board, elf, arguments or {}, counted=counted, model=model, network=network)
-    ended = subprocess.run(line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=limit_s)
+    ended = subprocess.run(
+        line, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=limit_s
+    )
     return Ended(ended.returncode, ended.stdout)
 
 

@@ -15,26 +15,26 @@ from typing import TypeVar
 import numpy as np
 import paho.mqtt.client as paho
 import pytest
-from paho.mqtt.enums import CallbackAPIVersion
-
 from conftest import find_mosquitto
+from firmware import emulator
+from paho.mqtt.enums import CallbackAPIVersion
+from support import packages
+from support.packages import DEVICE, FLEET, KEYS, MODEL, TEN_A_WINDOW, TFLITE, Package
+
 from edgeops.compile import compile_plan
 from edgeops.core import topics
 from edgeops.core.codec import Message, decode, encode
 from edgeops.core.messages import Desired, DesiredModel, Event, Presence, Report, State
 from edgeops.core.signing import Role, sign
 from edgeops.core.topics import Kind
-from firmware import emulator
-from support import packages
-from support.packages import DEVICE, FLEET, KEYS, MODEL, TEN_A_WINDOW, TFLITE, Package
 
 pytestmark = [pytest.mark.needs_mosquitto, pytest.mark.slow]
 
 BOARD = emulator.BOARDS[0]
-PATIENCE_S = 15.0
+PATIENCE_S = 60.0
 IN_FLIGHT = 8
 """Chunks that the agent asks for at a time."""
-SENT = re.compile(rf"Sending PUBLISH to edgeops-{FLEET}-{DEVICE} .*'([^']*/blob/[^']*)'")
+SENT = re.compile(rf"Sending PUBLISH to edgeops-{FLEET}-{DEVICE} [^'\n]*'([^'\n]*/blob/[^'\n]*)'")
 M = TypeVar("M", bound=Message)
 
 

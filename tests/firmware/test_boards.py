@@ -50,6 +50,12 @@ class TestEveryBoard:
     def test_ends_with_the_code_that_the_image_gives(self, board: Board) -> None:
         assert emulator.run(board, emulator.image(board, "board_check")).code == 3
 
+    def test_starts_again_with_its_data_as_at_first(self, board: Board, tmp_path: Path) -> None:
+        ended = emulator.run(board, emulator.image(board, "board_check"), {"reset": tmp_path / "was_here"})
+        assert ended.code == 4
+        assert ended.text.count(f"initialized={0x12345678}\n") == 2
+        assert ended.text.count("zeroed=0\n") == 2
+
     def test_says_so_when_it_faults(self, board: Board) -> None:
         ended = emulator.run(board, emulator.image(board, "board_check"), {"fault": 1})
         assert ended.code == emulator.FAULT
@@ -64,18 +70,19 @@ def test_counts_beyond_the_24_bits_of_systick() -> None:
     assert 0 <= ended.values["instructions"] - ended.values["expected"] <= 2 * TICK + 2 * CALLS
 
 
-def test_an_image_is_the_same_bytes_in_any_folder(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["run_vectors", pytest.param("edgeops_agent", marks=pytest.mark.slow)])
+def test_an_image_is_the_same_bytes_in_any_folder(tmp_path: Path, name: str) -> None:
     """Sources and build rules are copied to two folders and built there."""
     digests = []
-    for name in ("one", "another/and/deeper"):
-        folder = tmp_path / name / "firmware_stubs"
+    for parent in ("one", "another/and/deeper"):
+        folder = tmp_path / parent / "firmware_stubs"
         folder.mkdir(parents=True)
         for part in ("include", "src", "port", "mk"):
             shutil.copytree(FIRMWARE / part, folder / part)
         shutil.copy(FIRMWARE / "Makefile", folder)
         (folder / "deps").symlink_to(FIRMWARE / "deps")
-        emulator.build("build/an385/run_vectors.elf", folder=folder)
-        digests.append(hashlib.sha256((folder / "build/an385/run_vectors.elf").read_bytes()).hexdigest())
+        emulator.build(f"build/an385/{name}.elf", folder=folder)
+        digests.append(hashlib.sha256((folder / f"build/an385/{name}.elf").read_bytes()).hexdigest())
     assert digests[0] == digests[1]
 
 

@@ -8,21 +8,26 @@ import shutil
 import struct
 import subprocess
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 
 import pytest
+from compile.test_recurrent import lstm_model, svdf_model
 from firmware import plan_runner
 from firmware.conftest import FIRMWARE
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from edgeops.compile import compile_plan
+from edgeops.compile import CompiledPlan, compile_plan
 from edgeops.compile.plan_format import HEADER, form_of
 
 VECTORS = Path(__file__).parents[1] / "vectors"
-MODELS = ("fit/dense", "fit/mixed", "fit/residual", "fit/separable", "inference/small_int8")
+MODELS = ("fit/dense", "fit/mixed", "fit/residual", "fit/separable", "inference/small_int8", "svdf", "lstm")
+MADE: dict[str, Callable[[], bytes]] = {
+    "svdf": lambda: svdf_model(seed=1, wide=True, rank=2, units=3, memory=4),
+    "lstm": lambda: lstm_model(seed=1, steps=3, inputs=4, units=5, power=-15, clip=0),
+}
 OK, MALFORMED, UNSUPPORTED, RANGE = 0, 5, 6, 7
 STATUSES = {OK, MALFORMED, UNSUPPORTED, RANGE}
 INTERESTING = (0, 1, 2, 3, 4, 7, 31, 32, 127, 128, 255, 256, 0x7FFF, 0x8000, 0xFFFF, 0x10000)
@@ -30,8 +35,12 @@ WORDS = (*INTERESTING, 1 << 20, 1 << 30, 0x7FFFFFFF, 0x80000000, 0xFFFFFFE0, 0xF
 
 
 @cache
+def compiled(name: str) -> CompiledPlan:
+    return compile_plan(MADE[name]() if name in MADE else (VECTORS / f"{name}.tflite").read_bytes())
+
+
 def plan_of(name: str) -> bytes:
-    return compile_plan((VECTORS / f"{name}.tflite").read_bytes()).plan
+    return compiled(name).plan
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +71,7 @@ def tried(sanitized: Path, plans: Sequence[bytes]) -> list[int]:
 
 @pytest.mark.parametrize("name", MODELS)
 def test_real_plans_run_under_the_sanitizers(name: str, sanitized: Path) -> None:
-    plan = compile_plan((VECTORS / f"{name}.tflite").read_bytes())
+    plan = compiled(name)
     inputs = bytes(range(256)) * plan.input.bytes
     for kernels in plan_runner.KERNELS:
         assert plan_runner.outputs(sanitized / "run_plan", kernels, plan.plan, inputs)

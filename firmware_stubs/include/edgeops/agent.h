@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #include "edgeops/config.h"
+#include "edgeops/counters.h"
 #include "edgeops/features.h"
 #include "edgeops/port.h"
 #include "edgeops/runtime.h"
@@ -47,7 +48,8 @@ typedef struct eo_agent_config {
 typedef struct eo_agent {
     union {
         uint64_t alignment;
-        uint8_t bytes[EO_MESSAGE_BYTES + EO_EVENT_QUEUE_BYTES + EO_MAX_CHUNKS / 8 + EO_AGENT_FIXED_BYTES];
+        uint8_t bytes[EO_MESSAGE_BYTES + EO_EVENT_QUEUE_BYTES + EO_MAX_CHUNKS / 8 + sizeof(eo_window) +
+                      sizeof(eo_observe_plan) + EO_AGENT_FIXED_BYTES + EO_AGENT_POINTERS * sizeof(void *)];
     } memory;
 } eo_agent;
 

@@ -35,8 +35,9 @@
 
 /* The rest of an agent's memory: checked when the library is built, which says so when it has to grow. */
 #ifndef EO_AGENT_FIXED_BYTES
-#define EO_AGENT_FIXED_BYTES 4608
+#define EO_AGENT_FIXED_BYTES 1424
 #endif
+#define EO_AGENT_POINTERS 64
 
 /* Why an update did not work, in words; the protocol's own limit. */
 #define EO_REASON_BYTES 160

@@ -95,6 +95,11 @@ typedef struct eo_op_head {
  * the place of `input`, and ADD and MUL at just that of `other` where other_elements == elements. Every constant
  * begins at a multiple of 4. */
 
+/* Limits beside those of the fields' types, which eo_plan_open holds plans to: plan and arena have at most 2**30 bytes;
+ * at most 2**23 values are averaged and a softmax has at most 4,095 classes (sums stay within 32 bits); every exp is
+ * at least 0, multipliers are at least 0; what a MOVE or a MEAN touches fits the arena; cell_multiplier is at most
+ * 65535 and cell_shift 0..31. */
+
 /* How an accumulator becomes an int8: acc * multiplier * 2**(shift - 31), plus the zero point, clamped.
  * multipliers_at: int32; shifts_at: int8, -31..30, positive is left; one or one for each channel. */
 

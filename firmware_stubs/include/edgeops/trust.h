@@ -1,7 +1,7 @@
 /* Whom a device believes: COSE_Sign envelopes (RFC 9052) with Ed25519 signatures, a threshold, and a trust root.
  *
  * The same rules as edgeops/core/signing.py. Nothing is copied: views point into the envelope, which must stay where
- * it is (usually mapped flash). A check of signatures takes up to 3.5 KB of stack. */
+ * it is (usually mapped flash). A check of signatures takes about 2 KB of stack on a Cortex-M3. */
 #ifndef EDGEOPS_TRUST_H
 #define EDGEOPS_TRUST_H
 

@@ -1,6 +1,7 @@
 /* Image: is the board brought up right? Each line that it prints is asserted by tests/firmware/test_boards.py.
  *
- * Command line: long=1 measures beyond SysTick's 24 bits, fault=1 ends in a fault, copy=<path> to=<path> copies a file. */
+ * Command line: long=1 measures beyond SysTick's 24 bits, fault=1 ends in a fault, reset=<path of a file
+ * that is not there> starts again once, copy=<path> to=<path> copies a file. */
 #include "board.h"
 #include "clock.h"
 #include "semihosting.h"
@@ -43,6 +44,19 @@ static int copy(const char *from, const char *to)
     return 0;
 }
 
+/* Starts again unless it has left the file the time before. */
+static int reset_once(const char *path)
+{
+    const int left = semihosting_open(path, SEMIHOSTING_READ);
+    if (left < 0) {
+        semihosting_close(semihosting_open(path, SEMIHOSTING_REPLACE));
+        initialized = 0;
+        zeroed = 1;
+        board_reset_core();
+    }
+    return 4;
+}
+
 static void use_stack(void)
 {
     volatile uint8_t frame[DEEP_BYTES];
@@ -69,6 +83,9 @@ int board_main(void)
     semihosting_report("stack_after", board_stack_bytes());
     if (semihosting_argument("copy", from, sizeof(from)) == 0 && semihosting_argument("to", to, sizeof(to)) == 0) {
         return copy(from, to);
+    }
+    if (semihosting_argument("reset", from, sizeof(from)) == 0) {
+        return reset_once(from);
     }
     if (semihosting_argument_number("fault", 0) != 0) {
         __asm__ volatile(".hword 0xDE00"); /* permanently undefined */

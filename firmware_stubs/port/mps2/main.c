@@ -14,6 +14,7 @@
 
 #define NAME_BYTES (EO_NAME_BYTES + 1u)
 #define PATH_BYTES 160
+#define STACK_EVERY_MS 500u
 #define SCRATCH_BYTES 0x40000u /* of the free RAM; the arena is the rest */
 
 /* An agent's memory, all of it static. */
@@ -170,10 +171,19 @@ int board_main(void)
         return failed("its names", status);
     }
     mqtt_link_start(&link, &config);
+    size_t stack_bytes = 0;
+    uint64_t stack_due_ms = 0;
     for (;;) {
         mqtt_link_poll(&link);
         if (eo_agent_poll(&agent) != 0) {
             net_sleep();
+        }
+        if (clock_ms() >= stack_due_ms) {
+            stack_due_ms = clock_ms() + STACK_EVERY_MS;
+            if (board_stack_bytes() > stack_bytes) {
+                stack_bytes = board_stack_bytes();
+                semihosting_report("stack_bytes", stack_bytes);
+            }
         }
     }
 }

@@ -43,16 +43,22 @@ const handler board_vectors[VECTOR_OF_IRQ(IRQ_COUNT)] __attribute__((section(".v
 #endif
 };
 
+/* Whole words between two addresses; volatile, so that it stays a loop of its own before .data and .bss are there. */
+static void fill(uintptr_t from, uintptr_t to, uint32_t value)
+{
+    for (; from < to; from += sizeof(value)) {
+        *(volatile uint32_t *)from = value;
+    }
+}
+
 void board_reset(void)
 {
     (void)board_stack_watch();
     const uint32_t *from = board_data_load;
-    for (uint32_t *to = board_data_start; to < board_data_end; to++) {
+    for (uintptr_t to = (uintptr_t)board_data_start; to < (uintptr_t)board_data_end; to += sizeof(*from)) {
         *(volatile uint32_t *)to = *from++;
     }
-    for (uint32_t *to = board_bss_start; to < board_bss_end; to++) {
-        *(volatile uint32_t *)to = 0;
-    }
+    fill((uintptr_t)board_bss_start, (uintptr_t)board_bss_end, 0);
     semihosting_exit(board_main());
 }
 
@@ -67,19 +73,17 @@ static uint32_t *stack_pointer_here(void)
 size_t board_stack_watch(void)
 {
     uint32_t *const stack_pointer = stack_pointer_here();
-    for (uint32_t *word = board_stack_limit; word < stack_pointer; word++) {
-        *(volatile uint32_t *)word = STACK_PAINT;
-    }
+    fill((uintptr_t)board_stack_limit, (uintptr_t)stack_pointer, STACK_PAINT);
     return (size_t)((uintptr_t)board_stack_top - (uintptr_t)stack_pointer);
 }
 
 size_t board_stack_bytes(void)
 {
-    const uint32_t *word = board_stack_limit;
-    while (word < board_stack_top && *(const volatile uint32_t *)word == STACK_PAINT) {
-        word++;
+    uintptr_t word = (uintptr_t)board_stack_limit;
+    while (word < (uintptr_t)board_stack_top && *(const volatile uint32_t *)word == STACK_PAINT) {
+        word += sizeof(uint32_t);
     }
-    return (size_t)((uintptr_t)board_stack_top - (uintptr_t)word);
+    return (size_t)((uintptr_t)board_stack_top - word);
 }
 
 /* The core has put the interrupted registers on the stack: the seventh word is where it happened. */
@@ -90,7 +94,8 @@ static void report_fault(const uint32_t *frame)
     uint32_t exception;
     __asm__ volatile("mrs %0, ipsr" : "=r"(exception));
     semihosting_report("fault", exception & 0xFFu);
-    if (frame >= board_stack_limit && frame + 8 <= board_stack_top) {
+    const uintptr_t at = (uintptr_t)frame;
+    if (at >= (uintptr_t)board_stack_limit && at + 8 * sizeof(*frame) <= (uintptr_t)board_stack_top) {
         semihosting_report("fault_at", frame[6]);
     }
     semihosting_exit(EXIT_FAULT);

@@ -34,7 +34,7 @@ eo_status eo_agent_start(eo_agent *memory, const eo_agent_config *config) {
     agent->port = config->port;
     if (agent->config.sample_type == 0)
         agent->config.sample_type = EO_SAMPLE_INT16;
-    agent->now = agent->port->uptime_ms(agent->port->context);
+    eo_tick(agent);
     agent->confirmed = agent->candidate = agent->running = EO_NO_SLOT;
     agent->loaded = agent->shadow_slot = EO_NO_SLOT;
     status = eo_flash_map_of(&agent->map, &agent->port->flash);
@@ -61,7 +61,7 @@ eo_status eo_agent_start(eo_agent *memory, const eo_agent_config *config) {
 
 uint32_t eo_agent_poll(eo_agent *memory) {
     eo_agent_state *agent = eo_state_of(memory);
-    agent->now = agent->port->uptime_ms(agent->port->context);
+    eo_tick(agent);
     if (agent->stopped)
         return IDLE_MS;
     bool busy = eo_uplink_work(agent);
@@ -77,7 +77,7 @@ uint32_t eo_agent_poll(eo_agent *memory) {
 void eo_agent_connected(eo_agent *memory, int online) {
     eo_agent_state *agent = eo_state_of(memory);
     const bool was = agent->online;
-    agent->now = agent->port->uptime_ms(agent->port->context);
+    eo_tick(agent);
     agent->online = online != 0;
     agent->stream.what = EO_IN_NOTHING; /* the rest of a message does not come any more */
     if (!agent->online || !was)
@@ -95,7 +95,7 @@ void eo_agent_message_begin(eo_agent *memory, const char *topic, size_t total) {
     eo_agent_state *agent = eo_state_of(memory);
     eo_stream *stream = &agent->stream;
     eo_topic parsed;
-    agent->now = agent->port->uptime_ms(agent->port->context);
+    eo_tick(agent);
     stream->what = EO_IN_SKIPPED;
     stream->total = (uint32_t)total;
     stream->came = 0;
@@ -138,7 +138,7 @@ void eo_agent_message_part(eo_agent *memory, const void *bytes, size_t size) {
     if (stream->came < stream->total)
         return;
     const uint8_t what = stream->what;
-    agent->now = agent->port->uptime_ms(agent->port->context);
+    eo_tick(agent);
     if (what == EO_IN_BUFFER)
         eo_inbox_take(agent, (eo_topic_kind)stream->kind, stream->total);
     else if (what == EO_IN_CHUNK)
@@ -174,16 +174,15 @@ eo_status eo_agent_client_id(const eo_agent *memory, char *id, size_t id_bytes) 
 
 void eo_agent_stop(eo_agent *memory) {
     eo_agent_state *agent = eo_state_of(memory);
-    const eo_update_event closed = {.kind = EO_UPDATE_CLOSED};
     size_t size;
-    agent->now = agent->port->uptime_ms(agent->port->context);
+    eo_tick(agent);
     agent->stream.what = EO_IN_NOTHING;
     agent->reporting.close = true;
     (void)eo_report_close(agent);
     while (eo_report_send(agent) && agent->reporting.again_left == 0)
         ; /* until the port has no room, or a batch is out: the rest comes at the next start */
     if (eo_driver_in_trial(agent) || eo_driver_shadowing(agent))
-        eo_driver_apply(agent, &closed);
+        eo_driver_event(agent, EO_UPDATE_CLOSED, 0, NULL);
     agent->state_dirty = true;
     while (eo_uplink_work(agent))
         ;

@@ -84,8 +84,9 @@ typedef struct eo_fetch {
     uint16_t missing;
     uint32_t clear_at; /* the next block to be erased, up to clear_end */
     uint32_t clear_end;
-    uint64_t progress_at;
-    uint64_t starts_at;
+    uint32_t progress_at;
+    uint32_t starts_at;
+    bool spread; /* it waits for starts_at */
     uint8_t placed[8];    /* the manifest for which this device had its place in the spread */
     uint8_t manifest[32]; /* that is asked for */
     eo_kept_manifest kept;
@@ -114,7 +115,7 @@ typedef struct eo_reporting {
     eo_report_ring ring;
     eo_report_cursor fresh; /* what was not sent yet since the connection */
     eo_report_cursor again;
-    uint64_t due, batch_at;
+    uint32_t due, batch_at;
     uint32_t pause;
     uint32_t dropped;
     uint32_t sequence;
@@ -140,13 +141,14 @@ typedef struct eo_agent_state {
     eo_journal trust;
     eo_memory memory;
     eo_model models[2]; /* by slot */
-    uint64_t now;
-    uint64_t retry_at; /* 0: never */
-    uint64_t unsaved_at;
-    uint64_t trial_began;
+    uint64_t uptime;  /* milliseconds */
+    uint32_t now;     /* its lower half: for what lasts less than 24 days */
+    uint32_t retry_at;
+    uint32_t unsaved_at;
+    uint32_t trial_began;
     uint64_t received_bytes;
     eo_shadow_counts shadow;
-    uint64_t shadow_told_at;
+    uint32_t shadow_told_at;
     uint32_t shadow_told;
     uint32_t event_number;
     uint32_t inferences;
@@ -157,6 +159,7 @@ typedef struct eo_agent_state {
     uint8_t phase;                         /* what is being done about it */
     uint8_t verify, verify_part;
     bool unsaved, online, greet, state_dirty, stopped, held;
+    bool retry; /* at retry_at */
     bool followed; /* a desired state came since the start */
     uint8_t subscribe; /* bits of own topics that are to be subscribed to */
     eo_selftest vectors;
@@ -175,6 +178,14 @@ static inline const eo_agent_state *eo_const_state_of(const eo_agent *agent) {
     return (const eo_agent_state *)(const void *)agent->memory.bytes;
 }
 
+/* Reads the clock. */
+void eo_tick(eo_agent_state *agent);
+
+/* Whether a moment has come. */
+static inline bool eo_due(const eo_agent_state *agent, uint32_t at) {
+    return (int32_t)(agent->now - at) >= 0;
+}
+
 static inline bool eo_buffer_free(const eo_agent_state *agent) {
     return agent->stream.what != EO_IN_BUFFER;
 }
@@ -191,6 +202,10 @@ eo_status eo_current_root(const eo_agent_state *agent, eo_trust_root *root);
 /* update_driver.c: the update's actions, and what its states ask for */
 void eo_driver_start(eo_agent_state *agent);
 void eo_driver_apply(eo_agent_state *agent, const eo_update_event *event);
+/* An event with no more than a name, or a manifest's digest, or a reason. */
+void eo_driver_event(eo_agent_state *agent, uint8_t kind, uint8_t name, const void *manifest_or_reason);
+/* INFERRED, WAITED or SHADOWED, of the candidate. */
+void eo_driver_candidate(eo_agent_state *agent, uint8_t kind, bool ok);
 void eo_driver_progress(eo_agent_state *agent, uint8_t name);
 void eo_driver_refuse(eo_agent_state *agent, uint8_t name, const char *reason);
 /* One piece of work; false where there was none. */

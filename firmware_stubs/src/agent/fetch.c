@@ -94,7 +94,8 @@ void eo_fetch_manifest(eo_agent_state *agent) {
     fetch->progress_at = agent->now;
     if (memcmp(fetch->placed, fetch->manifest, sizeof fetch->placed) != 0) {
         memcpy(fetch->placed, fetch->manifest, sizeof fetch->placed);
-        fetch->starts_at = agent->memory.spread_ms > 0 ? agent->now + place_in_spread(agent) : 0;
+        fetch->spread = agent->memory.spread_ms > 0;
+        fetch->starts_at = agent->now + (fetch->spread ? place_in_spread(agent) : 0);
     }
     clear_manifest_area(agent);
 }
@@ -140,8 +141,7 @@ static void prepare(eo_agent_state *agent) {
         agent->loaded = EO_NO_SLOT;
     if ((update->has & EO_HAS_PREVIOUS) != 0 && eo_model_slot(agent, update->previous, &kept) == fetch->slot) {
         /* It makes room: nothing can go back to it any more. */
-        eo_update_event event = {.kind = EO_UPDATE_DAMAGED, .manifest = agent->memory.update.previous};
-        eo_driver_apply(agent, &event);
+        eo_driver_event(agent, EO_UPDATE_DAMAGED, 0, agent->memory.update.previous);
     }
 }
 
@@ -272,7 +272,8 @@ bool eo_fetch_work(eo_agent_state *agent) {
         eo_driver_progress(agent, EO_EVENT_complete);
         return true;
     }
-    const bool held = agent->now < fetch->starts_at;
+    fetch->spread = fetch->spread && !eo_due(agent, fetch->starts_at);
+    const bool held = fetch->spread;
     agent->state_dirty = agent->state_dirty || held != agent->held;
     agent->held = held;
     if (!agent->online || held) {

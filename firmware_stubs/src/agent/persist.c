@@ -9,6 +9,11 @@ uint32_t eo_slot_at(const eo_agent_state *agent, uint8_t slot) {
     return agent->map.slots_at + slot * agent->map.slot_bytes;
 }
 
+void eo_tick(eo_agent_state *agent) {
+    agent->uptime = agent->port->uptime_ms(agent->port->context);
+    agent->now = (uint32_t)agent->uptime;
+}
+
 void eo_say(const eo_agent_state *agent, const char *what, const char *words) {
     char line[96];
     eo_text text = eo_text_begin(line, sizeof line);

@@ -24,12 +24,18 @@ void eo_shadow_tick(eo_agent_state *agent) {
     agent->state_dirty = true;
 }
 
-static uint64_t since_us(const eo_agent_state *agent, uint64_t began) {
-    return (agent->port->uptime_ms(agent->port->context) - began) * 1000u;
+static uint32_t clock_ms(const eo_agent_state *agent) {
+    return (uint32_t)agent->port->uptime_ms(agent->port->context);
+}
+
+/* Microseconds, UINT32_MAX where it took longer. */
+static uint32_t since_us(const eo_agent_state *agent, uint32_t began) {
+    const uint32_t spent = clock_ms(agent) - began;
+    return spent > UINT32_MAX / 1000u ? UINT32_MAX : spent * 1000u;
 }
 
 /* Lets the candidate see the raw input of which the active model said `label`. */
-static void see(eo_agent_state *agent, uint8_t predicted, uint64_t active_us) {
+static void see(eo_agent_state *agent, uint8_t predicted, uint32_t active_us) {
     const uint8_t slot = agent->candidate;
     const eo_model *model = &agent->models[slot];
     eo_shadow_counts *counts = &agent->shadow;
@@ -44,7 +50,7 @@ static void see(eo_agent_state *agent, uint8_t predicted, uint64_t active_us) {
         memmove((void *)(uintptr_t)raw, active_raw, raw_bytes);
         status = eo_model_quantize(agent, slot);
     }
-    const uint64_t began = agent->port->uptime_ms(agent->port->context);
+    const uint32_t began = clock_ms(agent);
     if (status == EO_OK)
         status = eo_model_infer(agent, slot, eo_model_input(agent), model->input_values, &scores, &count);
     counts->inferences++;
@@ -59,25 +65,12 @@ static void see(eo_agent_state *agent, uint8_t predicted, uint64_t active_us) {
         counts->active_us += active_us;
         counts->candidate_us += since_us(agent, began);
     }
-    const eo_update_event event = {.kind = EO_UPDATE_SHADOWED,
-                                   .inferences = counts->inferences,
-                                   .errors = counts->errors,
-                                   .max_errors = model->trial.max_errors};
-    eo_driver_apply(agent, &event);
+    eo_driver_candidate(agent, EO_UPDATE_SHADOWED, false);
 }
 
 static void judge_trial(eo_agent_state *agent, bool ok) {
-    if (!eo_driver_in_trial(agent))
-        return;
-    const eo_model *model = &agent->models[agent->candidate];
-    const eo_update_event event = {.kind = EO_UPDATE_INFERRED,
-                                   .ok = ok,
-                                   .inferences = model->trial.inferences,
-                                   .max_errors = model->trial.max_errors,
-                                   .seconds = model->trial.seconds,
-                                   .security_counter = model->security_counter,
-                                   .elapsed_ms = agent->now - agent->trial_began};
-    eo_driver_apply(agent, &event);
+    if (eo_driver_in_trial(agent))
+        eo_driver_candidate(agent, EO_UPDATE_INFERRED, ok);
 }
 
 bool eo_predict(eo_agent_state *agent) {
@@ -99,19 +92,19 @@ bool eo_predict(eo_agent_state *agent) {
         return true;
     }
     const int8_t *input = eo_model_input(agent);
-    const uint64_t began = agent->port->uptime_ms(agent->port->context);
+    const uint32_t began = clock_ms(agent);
     status = eo_model_infer(agent, slot, input, agent->models[slot].input_values, &scores, &count);
     if (status != EO_OK) {
         eo_window_error(&reporting->window);
         judge_trial(agent, false);
         return true;
     }
-    const uint64_t spent = since_us(agent, began);
+    const uint32_t spent = since_us(agent, began);
     const bool observed = reporting->policy.observe_permille > 0 &&
                           eo_draws_below(&reporting->draws, reporting->policy.observe_permille);
     eo_counted counted;
     (void)eo_window_observe(&reporting->window, &reporting->plan, observed ? input : NULL, scores,
-                            spent > UINT32_MAX ? UINT32_MAX : (uint32_t)spent, &counted);
+                            spent, &counted);
     agent->inferences++;
     if (eo_driver_shadowing(agent))
         see(agent, counted.predicted, spent);

@@ -54,7 +54,7 @@ static void keep(eo_agent_state *agent, uint32_t size) {
     eo_kept_report kept;
     memset(&kept, 0, sizeof kept);
     kept.start_ms = reporting->window.start_ms;
-    kept.duration_ms = agent->now - reporting->window.start_ms;
+    kept.duration_ms = agent->uptime - reporting->window.start_ms;
     kept.boot = agent->memory.boot;
     kept.sequence = reporting->sequence++;
     kept.generation = reporting->generation;
@@ -93,14 +93,14 @@ static void restart(eo_agent_state *agent) {
             reporting->slot = slot;
     }
     reporting->close = false;
-    eo_window_begin(&reporting->window, agent->now);
+    eo_window_begin(&reporting->window, agent->uptime);
 }
 
 bool eo_report_close(eo_agent_state *agent) {
     eo_reporting *reporting = &agent->reporting;
     if (!reporting->close && reporting->slot == agent->running && reporting->trial == eo_driver_in_trial(agent) &&
         (reporting->slot == EO_NO_SLOT ||
-         !eo_window_full(&reporting->window, &reporting->policy, agent->now)))
+         !eo_window_full(&reporting->window, &reporting->policy, agent->uptime)))
         return true;
     if (reporting->slot != EO_NO_SLOT && !eo_window_empty(&reporting->window)) {
         size_t size;
@@ -162,7 +162,7 @@ bool eo_report_send(eo_agent_state *agent) {
             reporting->again_left = 0;
         return status == EO_OK;
     }
-    if (agent->now >= reporting->batch_at) {
+    if (eo_due(agent, reporting->batch_at)) {
         const eo_status status = send_next(agent, &reporting->fresh);
         if (status == EO_AGAIN)
             return false;
@@ -174,7 +174,7 @@ bool eo_report_send(eo_agent_state *agent) {
             return true;
         reporting->batch_left = BATCH;
     }
-    if (agent->now < reporting->due || eo_report_ring_waiting(&reporting->ring, 0, &oldest) == 0)
+    if (!eo_due(agent, reporting->due) || eo_report_ring_waiting(&reporting->ring, 0, &oldest) == 0)
         return false;
     memset(&reporting->again, 0, sizeof reporting->again);
     reporting->again_left = BATCH;

@@ -292,7 +292,7 @@ static eo_status too_many(eo_update_state *state, uint32_t errors, const char *w
 
 static eo_status judge_trial(eo_update_state *state, const eo_update_event *event, eo_update_actions *actions) {
     const bool enough = state->trial_good >= event->inferences ||
-                        (event->seconds > 0 && (uint64_t)event->seconds * 1000u <= event->elapsed_ms);
+                        (event->seconds > 0 && event->elapsed_ms / 1000u >= event->seconds);
     if (state->lifecycle != EO_STATE_TRIAL || state->trial_good == 0 || !enough)
         return EO_OK;
     (void)move(state, EO_EVENT_healthy, false, actions);

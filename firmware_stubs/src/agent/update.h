@@ -97,7 +97,7 @@ typedef struct eo_update_event {
     uint32_t max_errors;  /* of the manifest's trial */
     uint32_t seconds;     /* likewise */
     uint32_t security_counter; /* of the manifest */
-    uint64_t elapsed_ms;       /* since the trial began */
+    uint32_t elapsed_ms;       /* since the trial began */
 } eo_update_event;
 
 typedef enum eo_update_action_kind {

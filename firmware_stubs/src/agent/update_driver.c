@@ -39,6 +39,7 @@ static void carry_out(eo_agent_state *agent, const eo_update_action *action) {
         eo_fetch_stop(agent);
         break;
     default:
+        agent->retry = true;
         agent->retry_at = agent->now + action->milliseconds;
     }
 }
@@ -62,14 +63,37 @@ void eo_driver_apply(eo_agent_state *agent, const eo_update_event *event) {
         carry_out(agent, &actions.list[i]);
 }
 
-void eo_driver_progress(eo_agent_state *agent, uint8_t name) {
-    const eo_update_event event = {.kind = EO_UPDATE_PROGRESSED, .name = name};
+void eo_driver_event(eo_agent_state *agent, uint8_t kind, uint8_t name, const void *manifest_or_reason) {
+    eo_update_event event;
+    memset(&event, 0, sizeof event);
+    event.kind = kind;
+    event.name = name;
+    event.manifest = manifest_or_reason;
+    event.reason = manifest_or_reason;
     eo_driver_apply(agent, &event);
 }
 
-void eo_driver_refuse(eo_agent_state *agent, uint8_t name, const char *reason) {
-    const eo_update_event event = {.kind = EO_UPDATE_REFUSED, .name = name, .reason = reason};
+void eo_driver_candidate(eo_agent_state *agent, uint8_t kind, bool ok) {
+    const eo_model *model = &agent->models[agent->candidate];
+    eo_update_event event;
+    memset(&event, 0, sizeof event);
+    event.kind = kind;
+    event.ok = ok;
+    event.inferences = kind == EO_UPDATE_SHADOWED ? agent->shadow.inferences : model->trial.inferences;
+    event.errors = agent->shadow.errors;
+    event.max_errors = model->trial.max_errors;
+    event.seconds = model->trial.seconds;
+    event.security_counter = model->security_counter;
+    event.elapsed_ms = agent->now - agent->trial_began;
     eo_driver_apply(agent, &event);
+}
+
+void eo_driver_progress(eo_agent_state *agent, uint8_t name) {
+    eo_driver_event(agent, EO_UPDATE_PROGRESSED, name, NULL);
+}
+
+void eo_driver_refuse(eo_agent_state *agent, uint8_t name, const char *reason) {
+    eo_driver_event(agent, EO_UPDATE_REFUSED, name, reason);
 }
 
 void eo_driver_damaged(eo_agent_state *agent, const uint8_t *digest, const char *words) {
@@ -77,8 +101,7 @@ void eo_driver_damaged(eo_agent_state *agent, const uint8_t *digest, const char 
     uint8_t copy[32];
     memcpy(copy, digest, sizeof copy); /* it is the state's own, which changes */
     eo_uplink_event(agent, here, EO_NOTE_DAMAGED, here, copy, words);
-    const eo_update_event event = {.kind = EO_UPDATE_DAMAGED, .manifest = copy};
-    eo_driver_apply(agent, &event);
+    eo_driver_event(agent, EO_UPDATE_DAMAGED, 0, copy);
 }
 
 /* Damage and a flash that fails may be over at the next try; what is wrong with the right bytes never is. */
@@ -286,8 +309,7 @@ void eo_driver_start(eo_agent_state *agent) {
         eo_driver_damaged(agent, update->confirmed, reason); /* what ran before takes its place */
     }
     agent->running = agent->confirmed;
-    const eo_update_event event = {.kind = EO_UPDATE_RESTARTED};
-    eo_driver_apply(agent, &event);
+    eo_driver_event(agent, EO_UPDATE_RESTARTED, 0, NULL);
 }
 
 /* The candidate, opened again after a restart; one that cannot go on is unhealthy. */
@@ -306,7 +328,7 @@ static void begin(eo_agent_state *agent, uint8_t lifecycle) {
     eo_update_state *update = &agent->memory.update;
     switch (lifecycle) {
     case EO_STATE_OFFERED:
-        agent->retry_at = 0;
+        agent->retry = false;
         agent->shadow_slot = EO_NO_SLOT;
         if (eo_update_restoring(update))
             verify_begin(agent);
@@ -344,26 +366,17 @@ static void begin(eo_agent_state *agent, uint8_t lifecycle) {
 }
 
 bool eo_driver_work(eo_agent_state *agent) {
-    const eo_update_event retry = {.kind = EO_UPDATE_RETRY_DUE};
     if (agent->unsaved && agent->now - agent->unsaved_at >= SAVE_AGAIN_MS) {
         eo_memory_save(agent);
         return true;
     }
-    if (agent->retry_at != 0 && agent->now >= agent->retry_at) {
-        agent->retry_at = 0;
-        eo_driver_apply(agent, &retry);
+    if (agent->retry && eo_due(agent, agent->retry_at)) {
+        agent->retry = false;
+        eo_driver_event(agent, EO_UPDATE_RETRY_DUE, 0, NULL);
         return true;
     }
-    if (eo_driver_in_trial(agent) && agent->models[agent->candidate].trial.seconds > 0) {
-        const eo_model *model = &agent->models[agent->candidate];
-        const eo_update_event waited = {.kind = EO_UPDATE_WAITED,
-                                        .inferences = model->trial.inferences,
-                                        .max_errors = model->trial.max_errors,
-                                        .seconds = model->trial.seconds,
-                                        .security_counter = model->security_counter,
-                                        .elapsed_ms = agent->now - agent->trial_began};
-        eo_driver_apply(agent, &waited);
-    }
+    if (eo_driver_in_trial(agent) && agent->models[agent->candidate].trial.seconds > 0)
+        eo_driver_candidate(agent, EO_UPDATE_WAITED, false);
     eo_shadow_tick(agent);
     if (agent->unsaved) /* what the new state asks for waits until the state is written */
         return false;

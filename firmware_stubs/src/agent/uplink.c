@@ -17,7 +17,7 @@ void eo_uplink_event(eo_agent_state *agent, uint8_t source, uint8_t event, uint8
                      const char *reason) {
     eo_queued_event queued;
     memset(&queued, 0, sizeof queued);
-    queued.uptime_ms = agent->now;
+    queued.uptime_ms = agent->uptime;
     queued.number = ++agent->event_number;
     queued.generation = agent->memory.update.generation;
     queued.source = source;
@@ -89,7 +89,7 @@ static eo_status send_state(eo_agent_state *agent) {
                                             : NULL,
         .security_counter = update->security_counter,
         .attempts = update->attempts,
-        .retry_in_ms = update->retry && agent->retry_at > agent->now ? (uint32_t)(agent->retry_at - agent->now) : 0,
+        .retry_in_ms = update->retry && agent->retry && !eo_due(agent, agent->retry_at) ? agent->retry_at - agent->now : 0,
         .shadow = agent->shadow_slot != EO_NO_SLOT && agent->shadow_slot == shadow_of ? &agent->shadow : NULL,
         .artifact = agent->confirmed != EO_NO_SLOT
                         ? agent->port->flash.base + agent->models[agent->confirmed].artifact_at

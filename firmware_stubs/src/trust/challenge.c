@@ -1,5 +1,5 @@
-/* What Ed25519 hashes, with SHA-512 of mbedtls. In a file of its own, so that the 300 bytes of stack that the hash takes
- * are free again when the curve wants its own. */
+/* What Ed25519 hashes, with SHA-512 of mbedtls. In a file of its own, so that the 300 bytes of stack that the hash
+ * takes are free again when the curve wants its own. */
 #include "trust/ed25519.h"
 
 #include "mbedtls/sha512.h"

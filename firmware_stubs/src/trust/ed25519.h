@@ -15,7 +15,7 @@ extern "C" {
 void eo_ed25519_challenge(uint8_t reduced[32], const uint8_t signature[EO_SIGNATURE_BYTES],
                           const uint8_t public_key[EO_PUBLIC_KEY_BYTES], const eo_view *pieces, size_t count);
 
-/* Whether `signature` is one of the pieces, one after the other, by the owner of the public key. About 2 KB of
+/* Whether `signature` is one of the pieces, one after the other, by the owner of the public key. About 1.7 KB of
  * stack. */
 bool eo_ed25519_check(const uint8_t signature[EO_SIGNATURE_BYTES], const uint8_t public_key[EO_PUBLIC_KEY_BYTES],
                       const eo_view *pieces, size_t count);

@@ -8,7 +8,16 @@
 extern "C" {
 #endif
 
-enum { EO_CBOR_UINT, EO_CBOR_NEGATIVE, EO_CBOR_BYTES, EO_CBOR_TEXT, EO_CBOR_LIST, EO_CBOR_MAP, EO_CBOR_TAG, EO_CBOR_SIMPLE };
+enum {
+    EO_CBOR_UINT,
+    EO_CBOR_NEGATIVE,
+    EO_CBOR_BYTES,
+    EO_CBOR_TEXT,
+    EO_CBOR_LIST,
+    EO_CBOR_MAP,
+    EO_CBOR_TAG,
+    EO_CBOR_SIMPLE
+};
 enum { EO_CBOR_FALSE = 20, EO_CBOR_TRUE = 21, EO_CBOR_NULL = 22 };
 
 /* The room that is given for bytes that passed the check: more than any head takes. */

@@ -44,7 +44,7 @@ enum {
 
 #define REQUIRED(kind, of, limit, offset)                                                                              \
     {                                                                                                                  \
-        (uint8_t)((unsigned)EO_KIND_##kind | (unsigned)EO_KIND_REQUIRED), (of), (limit), (uint16_t)(offset)             \
+        (uint8_t)((unsigned)EO_KIND_##kind | (unsigned)EO_KIND_REQUIRED), (of), (limit), (uint16_t)(offset)            \
     }
 #define OPTIONAL(kind, of, limit, offset)                                                                              \
     {                                                                                                                  \

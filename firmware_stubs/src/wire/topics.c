@@ -8,7 +8,8 @@
 static const char ROOT[] = "edgeops/v1/";
 
 /* The last levels, in the order of eo_topic_kind, each with its zero. */
-static const char KINDS[][9] = {"trust", "desired", "presence", "state", "event", "report", "receipt", "label", "sample"};
+static const char KINDS[][9] = {"trust",  "desired", "presence", "state", "event",
+                                "report", "receipt", "label",    "sample"};
 
 static const char HEX[] = "0123456789abcdef";
 

@@ -208,7 +208,7 @@ eo_status eo_schema_walk(eo_message message, void *out, const uint8_t **at, uint
             }
             *at = body;
         } else {
-            if (!read_scalar(row, place, &head, body)) {
+            if (top == NULL || !read_scalar(row, place, &head, body)) { /* a message is the outermost one */
                 return EO_MALFORMED;
             }
             *at = eo_cbor_skip(*at);
