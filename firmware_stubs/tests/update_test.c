@@ -41,10 +41,10 @@ static void any_event_in_any_state_is_survived(void) {
         state.attempt = (uint16_t)(next_random(&seed) % 3u);
         state.trial_good = next_random(&seed) % 4u;
         state.shadow = next_random(&seed) % 4u;
-        memcpy(state.confirmed, digests[next_random(&seed) % 3u], 32);
-        memcpy(state.previous, digests[next_random(&seed) % 3u], 32);
-        memcpy(state.candidate, digests[next_random(&seed) % 3u], 32);
-        memcpy(state.refused, digests[next_random(&seed) % 3u], 32);
+        memcpy(state.digests[EO_CONFIRMED], digests[next_random(&seed) % 3u], 32);
+        memcpy(state.digests[EO_PREVIOUS], digests[next_random(&seed) % 3u], 32);
+        memcpy(state.digests[EO_CANDIDATE], digests[next_random(&seed) % 3u], 32);
+        memcpy(state.digests[EO_REFUSED], digests[next_random(&seed) % 3u], 32);
         event.kind = (uint8_t)(next_random(&seed) % (EO_UPDATE_WAITED + 2u));
         static const uint8_t refusals[] = {EO_EVENT_rejected, EO_EVENT_failed, EO_EVENT_unhealthy};
         event.name = (uint8_t)(next_random(&seed) % EO_EVENT_COUNT);

@@ -13,8 +13,9 @@ static const uint8_t *digest(const char *letters, uint8_t bytes[32]) {
     return bytes;
 }
 
-static void show_digest(const eo_update_state *state, uint8_t has, const uint8_t *bytes) {
-    printf(" %c", (state->has & has) != 0 ? bytes[0] : '-');
+static void show_digest(const eo_update_state *state, eo_remembered which) {
+    const uint8_t *bytes = eo_update_digest(state, which);
+    printf(" %c", bytes != NULL ? bytes[0] : '-');
 }
 
 static uint8_t transition(const char *name) {
@@ -28,10 +29,10 @@ static uint8_t transition(const char *name) {
 static void show(const eo_update_state *state, const eo_update_actions *actions, eo_status status) {
     printf("%s %u", status == EO_LIFECYCLE ? "refused" : eo_lifecycle_name(state->lifecycle),
            (unsigned)state->generation);
-    show_digest(state, EO_HAS_CONFIRMED, state->confirmed);
-    show_digest(state, EO_HAS_PREVIOUS, state->previous);
-    show_digest(state, EO_HAS_CANDIDATE, state->candidate);
-    show_digest(state, EO_HAS_REFUSED, state->refused);
+    show_digest(state, EO_CONFIRMED);
+    show_digest(state, EO_PREVIOUS);
+    show_digest(state, EO_CANDIDATE);
+    show_digest(state, EO_REFUSED);
     printf(" %u %u %u %u %u %u %u %u %u [%s]", (unsigned)state->candidate_bytes, (unsigned)state->security_counter,
            (unsigned)state->trial_good, (unsigned)state->trial_errors, (unsigned)state->trial_boots,
            (unsigned)state->attempts, (unsigned)state->retry, (unsigned)state->shadow, (unsigned)state->attempt,

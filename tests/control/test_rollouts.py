@@ -111,7 +111,7 @@ class TestMembership:
         assert (told["state"], told["reason"]) == (
             "unsuited",
             "it takes plan for cortex-m85; the version has plan for rp2040, tflite for linux; "
-            "edgeops model show tiny@2 tells why",
+            "edgeops model show tiny@1 tells why",
         )
         assert fleet.desired("m85") is None
 

@@ -216,7 +216,8 @@ typedef struct eo_op_quantize {
  * state_bytes) is [filters][memory], oldest first, int8, or int16 with EO_OP_WIDE_STATE.
  * For each filter f: its row of the state moves one place towards the oldest, and the newest place becomes
  *   clamp(scale(sum over i of feature_weights[f][i] * (input[i] - input_zero_point), feature)) + state_zero_point,
- * clamped to the state's type before the zero point is added, and stored with its low bits (it may wrap); then t[f] = sum over m of time_weights[f][m] * (state[f][m] - state_zero_point).
+ * clamped to the state's type before the zero point is added, and stored with its low bits (it may wrap); then
+ *   t[f] = sum over m of time_weights[f][m] * (state[f][m] - state_zero_point).
  * output[u] = clamp(scale(bias[u] + t[u * rank] + ... + t[u * rank + rank - 1], time) + output_zero_point) to int8.
  * scale(x, name) is x * name_multiplier * 2**(name_shift - 31), as everywhere. Sums are int32. */
 typedef struct eo_op_svdf {

@@ -2,8 +2,6 @@
  *
  * Command line: fleet= device= broker=<a.b.c.d>:<port> flash=<path> trust=<path>, and where wanted target= model=
  * inputs=<path> samples=uint8|int16|float32 interval=<ms> seed=<number> user= password=. Paths are the host's, without spaces. */
-#include <string.h>
-
 #include "arguments.h"
 #include "board.h"
 #include "clock.h"
@@ -97,10 +95,10 @@ static eo_sample_type sample_type(void)
 {
     char name[8];
     if (semihosting_argument("samples", name, sizeof(name)) == 0) {
-        if (strcmp(name, "uint8") == 0) {
+        if (name[0] == 'u') {
             return EO_SAMPLE_UINT8;
         }
-        if (strcmp(name, "float32") == 0) {
+        if (name[0] == 'f') {
             return EO_SAMPLE_FLOAT32;
         }
     }

@@ -9,16 +9,11 @@
 typedef char eo_agent_memory_is_large_enough[sizeof(eo_agent_state) <= sizeof(eo_agent) ? 1 : -1];
 
 static eo_status check(const eo_agent_config *config) {
-    const eo_port *port = config->port;
-    if (port == NULL || config->infer == NULL || config->arena == NULL || config->scratch == NULL ||
+    if (config->port == NULL || config->infer == NULL || config->arena == NULL || config->scratch == NULL ||
         config->trust == NULL || config->target == NULL || config->fleet == NULL || config->device == NULL ||
         !eo_name_check(config->fleet) || !eo_name_check(config->device) ||
         (config->model != NULL && !eo_name_check(config->model)) || (uintptr_t)config->arena % 8u != 0 ||
         (uintptr_t)config->scratch % 8u != 0)
-        return EO_ARGUMENT;
-    if (port->flash_read == NULL || port->flash_program == NULL || port->flash_erase == NULL ||
-        port->uptime_ms == NULL || port->random == NULL || port->publish == NULL || port->subscribe == NULL ||
-        port->input == NULL)
         return EO_ARGUMENT;
     return EO_OK;
 }
@@ -200,8 +195,8 @@ void eo_agent_get_info(const eo_agent *memory, eo_agent_info *info) {
     info->boot = agent->memory.boot;
     info->lifecycle = eo_lifecycle_name(update->lifecycle);
     info->reason = update->reason;
-    info->has_confirmed = (update->has & EO_HAS_CONFIRMED) != 0;
-    memcpy(info->confirmed, update->confirmed, sizeof info->confirmed);
+    info->has_confirmed = eo_update_digest(update, EO_CONFIRMED) != NULL;
+    memcpy(info->confirmed, update->digests[EO_CONFIRMED], sizeof info->confirmed);
     info->running_version = agent->running == EO_NO_SLOT ? 0 : agent->models[agent->running].version;
     info->trial = eo_driver_in_trial(agent);
     info->inferences = agent->inferences;

@@ -100,10 +100,10 @@ typedef struct eo_fetch {
 typedef enum eo_incoming { EO_IN_NOTHING, EO_IN_SKIPPED, EO_IN_BUFFER, EO_IN_CHUNK } eo_incoming;
 
 typedef struct eo_stream {
-    uint32_t total, came;
     uint8_t what; /* eo_incoming */
     uint8_t kind; /* eo_topic_kind */
     uint16_t number;
+    uint32_t total, came;
     eo_chunk chunk;
     eo_flash_writer writer;
     eo_sha256_state hash;
@@ -112,9 +112,11 @@ typedef struct eo_stream {
 /* ---- reports ---- */
 
 typedef struct eo_reporting {
-    eo_report_ring ring;
-    eo_report_cursor fresh; /* what was not sent yet since the connection */
-    eo_report_cursor again;
+    uint8_t again_left;
+    uint8_t batch_left;
+    uint8_t slot; /* of the model that is counted */
+    bool trial;
+    bool close; /* the window is to be closed */
     uint32_t due, batch_at;
     uint32_t pause;
     uint32_t dropped;
@@ -122,50 +124,49 @@ typedef struct eo_reporting {
     uint32_t generation; /* of the window's policy */
     eo_report_policy policy;
     eo_draws draws;
-    uint8_t again_left;
-    uint8_t batch_left;
-    uint8_t slot; /* of the model that is counted */
-    bool trial;
-    bool close; /* the window is to be closed */
+    eo_report_cursor fresh; /* what was not sent yet since the connection */
+    eo_report_cursor again;
+    eo_report_ring ring;
     eo_observe_plan plan;
     eo_window window;
 } eo_reporting;
 
 typedef enum eo_verify_step { EO_VERIFY_DIGESTS, EO_VERIFY_OPEN, EO_VERIFY_VECTORS } eo_verify_step;
 
+/* What is small and often used stands first: the shortest instructions reach it. */
 typedef struct eo_agent_state {
-    eo_agent_config config;
-    const eo_port *port;
-    eo_flash_map map;
-    eo_journal journal;
-    eo_journal trust;
-    eo_memory memory;
-    eo_model models[2]; /* by slot */
-    uint64_t uptime;  /* milliseconds */
-    uint32_t now;     /* its lower half: for what lasts less than 24 days */
-    uint32_t retry_at;
-    uint32_t unsaved_at;
-    uint32_t trial_began;
-    uint64_t received_bytes;
-    eo_shadow_counts shadow;
-    uint32_t shadow_told_at;
-    uint32_t shadow_told;
-    uint32_t event_number;
-    uint32_t inferences;
     uint8_t confirmed, candidate, running; /* slots, EO_NO_SLOT for none */
     uint8_t loaded;                        /* the slot whose model is in the arena */
     uint8_t shadow_slot;                   /* of whose model the counts are */
     uint8_t begin;                         /* what the update's state asks for, EO_STATE_IDLE for nothing */
     uint8_t phase;                         /* what is being done about it */
     uint8_t verify, verify_part;
-    bool unsaved, online, greet, state_dirty, stopped, held;
-    bool retry; /* at retry_at */
-    bool followed; /* a desired state came since the start */
     uint8_t subscribe; /* bits of own topics that are to be subscribed to */
-    eo_selftest vectors;
-    eo_fetch fetch;
-    eo_reporting reporting;
+    bool unsaved, online, greet, state_dirty, stopped, held;
+    bool retry;    /* at retry_at */
+    bool followed; /* a desired state came since the start */
+    const eo_port *port;
+    uint32_t now; /* milliseconds, the lower half of uptime: for what lasts less than 24 days */
+    uint32_t retry_at;
+    uint32_t unsaved_at;
+    uint32_t trial_began;
+    uint32_t shadow_told_at;
+    uint32_t shadow_told;
+    uint32_t event_number;
+    uint32_t inferences;
+    uint64_t uptime; /* milliseconds */
+    uint64_t received_bytes;
+    eo_agent_config config;
     eo_stream stream;
+    eo_fetch fetch;
+    eo_shadow_counts shadow;
+    eo_memory memory;
+    eo_flash_map map;
+    eo_journal journal;
+    eo_journal trust;
+    eo_model models[2]; /* by slot */
+    eo_selftest vectors;
+    eo_reporting reporting;
     eo_event_queue events;
     uint8_t buffer[EO_MESSAGE_BYTES]; /* of what comes in, or of what goes out; never both */
 } eo_agent_state;
@@ -231,6 +232,9 @@ void eo_fetch_end(eo_agent_state *agent);
 
 /* model.c: opening and running what a slot holds */
 eo_status eo_model_manifest(const eo_agent_state *agent, const eo_kept_manifest *kept, eo_manifest *manifest);
+/* And where its blobs lie in a slot, which need not be the one that it is kept in. */
+eo_status eo_model_layout(const eo_agent_state *agent, uint8_t slot, const eo_kept_manifest *kept,
+                          eo_manifest *manifest, eo_slot_layout *layout);
 /* Finds the model of a manifest digest; EO_NOT_FOUND, or the slot. */
 uint8_t eo_model_slot(const eo_agent_state *agent, const uint8_t *digest, eo_kept_manifest *kept);
 /* Fills models[slot] with what the manifest says; digests are not checked. Words for a person where it fails. */

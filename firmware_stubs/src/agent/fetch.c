@@ -88,7 +88,7 @@ static void clear_manifest_area(eo_agent_state *agent) {
 void eo_fetch_manifest(eo_agent_state *agent) {
     eo_fetch *fetch = &agent->fetch;
     eo_fetch_stop(agent);
-    memcpy(fetch->manifest, agent->memory.update.candidate, 32);
+    memcpy(fetch->manifest, agent->memory.update.digests[EO_CANDIDATE], 32);
     fetch->kept.size = 0;
     fetch->bad = 0;
     fetch->progress_at = agent->now;
@@ -114,17 +114,13 @@ static void prepare(eo_agent_state *agent) {
     eo_manifest manifest;
     eo_kept_manifest kept = fetch->kept;
     const uint8_t other = agent->confirmed == 0 ? 1u : 0u;
-    fetch->slot = eo_model_slot(agent, update->candidate, &kept);
+    fetch->slot = eo_model_slot(agent, update->digests[EO_CANDIDATE], &kept);
     const bool here = fetch->slot != EO_NO_SLOT && fetch->slot != agent->confirmed;
     if (!here) {
         fetch->slot = other;
         kept = fetch->kept;
     }
-    eo_status status = eo_model_manifest(agent, &kept, &manifest);
-    if (status == EO_OK)
-        status = eo_slot_layout_of(&fetch->layout, agent->port, eo_slot_at(agent, fetch->slot),
-                                   agent->map.slot_bytes, kept.size, &manifest);
-    if (status != EO_OK) {
+    if (eo_model_layout(agent, fetch->slot, &kept, &manifest, &fetch->layout) != EO_OK) {
         eo_driver_refuse(agent, EO_EVENT_failed, "the manifest is gone");
         return;
     }
@@ -139,9 +135,9 @@ static void prepare(eo_agent_state *agent) {
     fetch->phase = EO_FETCH_CLEARING_SLOT;
     if (agent->loaded == fetch->slot)
         agent->loaded = EO_NO_SLOT;
-    if ((update->has & EO_HAS_PREVIOUS) != 0 && eo_model_slot(agent, update->previous, &kept) == fetch->slot) {
+    if (eo_update_digest(update, EO_PREVIOUS) != NULL && eo_model_slot(agent, update->digests[EO_PREVIOUS], &kept) == fetch->slot) {
         /* It makes room: nothing can go back to it any more. */
-        eo_driver_event(agent, EO_UPDATE_DAMAGED, 0, agent->memory.update.previous);
+        eo_driver_event(agent, EO_UPDATE_DAMAGED, 0, agent->memory.update.digests[EO_PREVIOUS]);
     }
 }
 
@@ -155,13 +151,11 @@ static void put_manifest(eo_agent_state *agent) {
     kept.at = eo_manifest_place(agent->port, area);
     kept.payload_at = kept.at + (fetch->kept.payload_at - fetch->kept.at);
     if (status == EO_OK) /* the digests that it names are read where the manifest stays */
-        status = eo_model_manifest(agent, &kept, &manifest);
-    if (status == EO_OK)
-        status = eo_slot_layout_of(&fetch->layout, agent->port, area, agent->map.slot_bytes, kept.size, &manifest);
+        status = eo_model_layout(agent, fetch->slot, &kept, &manifest, &fetch->layout);
     if (status == EO_OK)
         fetch->phase = EO_FETCH_CHUNKS;
     else
-        eo_driver_refuse(agent, EO_EVENT_failed, "the slot's flash cannot be written");
+        eo_driver_refuse(agent, EO_EVENT_failed, "the flash failed");
 }
 
 static void count_missing(eo_fetch *fetch) {
@@ -195,7 +189,7 @@ static void clear_block(eo_agent_state *agent) {
     const uint32_t at = fetch->clear_at, end = at + agent->port->flash.erase_bytes;
     fetch->clear_at = end;
     if (eo_flash_clear(agent->port, at) != EO_OK) {
-        eo_driver_refuse(agent, EO_EVENT_failed, "the flash cannot be erased");
+        eo_driver_refuse(agent, EO_EVENT_failed, "the flash failed");
         return;
     }
     if (fetch->phase == EO_FETCH_CHUNKS || fetch->phase == EO_FETCH_LOOKING) {
@@ -327,7 +321,7 @@ bool eo_fetch_begin(eo_agent_state *agent, const eo_topic *topic, uint32_t total
         stream->chunk.size = total;
         stream->chunk.sha256 = fetch->manifest;
         if (total == 0 || total > limit - stream->chunk.at) {
-            bad(agent, NULL, EO_MANIFEST_NUMBER, " is longer than this device takes");
+            bad(agent, NULL, EO_MANIFEST_NUMBER, " is too long");
             return false;
         }
     } else if (fetch->phase >= EO_FETCH_LOOKING) {
@@ -397,5 +391,5 @@ void eo_fetch_end(eo_agent_state *agent) {
         fetch->clear_end = eo_round_up(chunk.at + chunk.size, block);
     }
     bad(agent, &chunk, stream->number,
-        right ? " cannot be written into the flash" : " does not match its digest");
+        right ? " cannot be written" : " does not match its digest");
 }

@@ -10,6 +10,17 @@ eo_status eo_model_manifest(const eo_agent_state *agent, const eo_kept_manifest 
                               agent->config.infer->runtime, agent->config.target);
 }
 
+eo_status eo_model_layout(const eo_agent_state *agent, uint8_t slot, const eo_kept_manifest *kept,
+                          eo_manifest *manifest, eo_slot_layout *layout) {
+    const eo_status status = eo_model_manifest(agent, kept, manifest);
+    if (status != EO_OK)
+        return status;
+    if (!manifest->fits)
+        return EO_UNSUPPORTED;
+    return eo_slot_layout_of(layout, agent->port, eo_slot_at(agent, slot), agent->map.slot_bytes, kept->size,
+                             manifest);
+}
+
 uint8_t eo_model_slot(const eo_agent_state *agent, const uint8_t *digest, eo_kept_manifest *kept) {
     for (uint8_t slot = 0; slot < 2u; slot++) {
         const uint32_t area = eo_slot_at(agent, slot);
@@ -52,14 +63,9 @@ eo_status eo_model_place(eo_agent_state *agent, uint8_t slot, const eo_kept_mani
     eo_manifest manifest;
     eo_slot_layout layout;
     memset(model, 0, sizeof *model);
-    eo_status status = eo_model_manifest(agent, kept, &manifest);
-    if (status == EO_OK && !manifest.fits)
-        status = EO_UNSUPPORTED;
-    if (status == EO_OK)
-        status = eo_slot_layout_of(&layout, agent->port, eo_slot_at(agent, slot), agent->map.slot_bytes, kept->size,
-                                   &manifest);
+    const eo_status status = eo_model_layout(agent, slot, kept, &manifest, &layout);
     if (status != EO_OK)
-        return fault(words, status, "its manifest is not one that this device takes");
+        return fault(words, status, "not for this device");
     model->kept = *kept;
     model->version = manifest.version;
     model->security_counter = manifest.security_counter;
@@ -76,17 +82,17 @@ eo_status eo_model_place(eo_agent_state *agent, uint8_t slot, const eo_kept_mani
     model->output_kind = (uint8_t)manifest.output_kind;
     model->labels = (uint8_t)manifest.labels.left;
     if (model->input_values == 0 || model->output_values == 0)
-        return fault(words, EO_UNSUPPORTED, "input or output is of a type or shape that this device does not run");
+        return fault(words, EO_UNSUPPORTED, "input or output is not int8");
     if (manifest.output_kind == EO_OUTPUT_OTHER)
-        return fault(words, EO_UNSUPPORTED, "its output kind is not known to this version");
+        return fault(words, EO_UNSUPPORTED, "an unknown output kind");
     if (manifest.output_kind == EO_OUTPUT_RECONSTRUCTION) {
         if (!manifest.has_threshold || eo_reconstruction_begin(&model->reconstruction, &manifest.input,
                                                                &manifest.output, manifest.threshold) != EO_OK)
-            return fault(words, EO_RANGE, "a reconstruction needs a threshold, and an output like its input");
+            return fault(words, EO_RANGE, "no threshold, or no such output");
     }
     const uint32_t scores = manifest.output_kind == EO_OUTPUT_RECONSTRUCTION ? 2u : model->output_values;
     if (scores != manifest.labels.left || scores == 0)
-        return fault(words, EO_RANGE, "labels and outputs differ in number");
+        return fault(words, EO_RANGE, "labels and outputs differ");
     return EO_OK;
 }
 
@@ -94,11 +100,7 @@ eo_status eo_model_digest(const eo_agent_state *agent, uint8_t slot, uint8_t par
     eo_manifest manifest;
     eo_slot_layout layout;
     uint8_t digest[32];
-    const eo_kept_manifest *kept = &agent->models[slot].kept;
-    eo_status status = eo_model_manifest(agent, kept, &manifest);
-    if (status == EO_OK)
-        status = eo_slot_layout_of(&layout, agent->port, eo_slot_at(agent, slot), agent->map.slot_bytes, kept->size,
-                                   &manifest);
+    const eo_status status = eo_model_layout(agent, slot, &agent->models[slot].kept, &manifest, &layout);
     if (status != EO_OK)
         return status;
     const eo_slot_blob *blob = &layout.blobs[part];
@@ -177,7 +179,7 @@ static eo_status open_chain(const eo_agent_state *agent, uint8_t slot, const eo_
                          (uint32_t)agent->config.scratch_bytes);
     while (eo_step_next(&walk, &step) == EO_OK && count < EO_FEATURES_MAX_STEPS) {
         if ((size_t)(end - (const uint8_t *)numbers) < step.parameters.left * sizeof *numbers)
-            return fault(words, EO_TOO_SMALL, "the scratch memory does not hold the preprocessing's parameters");
+            return fault(words, EO_TOO_SMALL, "too little scratch memory");
         steps[count] = (eo_features_step){(const char *)step.op.bytes, step.op.size, numbers, step.parameters.left};
         count++;
         while (eo_integer_next(&step.parameters, numbers) == EO_OK)
@@ -196,7 +198,7 @@ static eo_status open_chain(const eo_agent_state *agent, uint8_t slot, const eo_
         memcpy(raw.shape.sizes, manifest->source.shape, sizeof manifest->source.shape);
     }
     const eo_status status = eo_features_open(scratch_of(agent, slot).chain, steps, count, &raw, &input);
-    return status == EO_OK ? EO_OK : fault(words, status, "its preprocessing does not suit this device or its input");
+    return status == EO_OK ? EO_OK : fault(words, status, "preprocessing");
 }
 
 eo_status eo_model_open(eo_agent_state *agent, uint8_t slot, eo_text *words) {
@@ -210,7 +212,7 @@ eo_status eo_model_open(eo_agent_state *agent, uint8_t slot, eo_text *words) {
     eo_status status = infer->arena_bytes(agent->config.infer_context, base + model->model_at, model->model_bytes,
                                           &arena);
     if (status != EO_OK) {
-        eo_text_put(words, "its model cannot be run: ");
+        eo_text_put(words, "model: ");
         return fault(words, status, eo_status_text(status));
     }
     if (arena > agent->config.arena_bytes)
@@ -223,7 +225,7 @@ eo_status eo_model_open(eo_agent_state *agent, uint8_t slot, eo_text *words) {
     if (status == EO_OK && plan.class_count != model->labels)
         status = EO_RANGE;
     if (status != EO_OK) {
-        eo_text_put(words, "what it counts does not suit this device: ");
+        eo_text_put(words, "counting: ");
         return fault(words, status, eo_status_text(status));
     }
     status = open_chain(agent, slot, &manifest, words);

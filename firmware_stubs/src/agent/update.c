@@ -39,12 +39,13 @@ eo_lifecycle eo_lifecycle_next(uint8_t state, uint8_t event) {
     return EO_STATE_COUNT;
 }
 
-bool eo_update_names(const eo_update_state *state, uint8_t has, const uint8_t *manifest) {
-    const uint8_t *digest = has == EO_HAS_CONFIRMED  ? state->confirmed
-                            : has == EO_HAS_PREVIOUS ? state->previous
-                            : has == EO_HAS_REFUSED  ? state->refused
-                                                     : state->candidate;
-    return (state->has & has) != 0 && manifest != NULL && memcmp(digest, manifest, sizeof state->confirmed) == 0;
+const uint8_t *eo_update_digest(const eo_update_state *state, eo_remembered which) {
+    return ((state->has >> which) & 1u) != 0 ? state->digests[which] : NULL;
+}
+
+bool eo_update_names(const eo_update_state *state, eo_remembered which, const uint8_t *manifest) {
+    const uint8_t *digest = eo_update_digest(state, which);
+    return digest != NULL && manifest != NULL && memcmp(digest, manifest, sizeof state->digests[0]) == 0;
 }
 
 bool eo_update_undecided(const eo_update_state *state) {
@@ -52,8 +53,8 @@ bool eo_update_undecided(const eo_update_state *state) {
 }
 
 bool eo_update_restoring(const eo_update_state *state) {
-    return state->lifecycle == EO_STATE_OFFERED && (state->has & EO_HAS_CANDIDATE) != 0 &&
-           eo_update_names(state, EO_HAS_PREVIOUS, state->candidate);
+    return state->lifecycle == EO_STATE_OFFERED &&
+           eo_update_names(state, EO_PREVIOUS, eo_update_digest(state, EO_CANDIDATE));
 }
 
 static eo_update_action *add(eo_update_actions *actions, uint8_t kind) {
@@ -63,14 +64,20 @@ static eo_update_action *add(eo_update_actions *actions, uint8_t kind) {
     return action;
 }
 
-static void set(uint8_t *digest, uint8_t *has, uint8_t bit, const uint8_t *manifest) {
-    *has = (uint8_t)(manifest != NULL ? *has | bit : *has & ~bit);
+static void set(eo_update_state *state, eo_remembered which, const uint8_t *manifest) {
+    const uint8_t bit = (uint8_t)(1u << which);
+    state->has = (uint8_t)(manifest != NULL ? state->has | bit : state->has & ~bit);
     if (manifest != NULL)
-        memcpy(digest, manifest, 32);
+        memcpy(state->digests[which], manifest, sizeof state->digests[0]);
 }
 
-static void set_candidate(eo_update_state *state, const uint8_t *manifest) {
-    set(state->candidate, &state->has, EO_HAS_CANDIDATE, manifest);
+/* One digest takes the place of another; where there is none, there is none then. */
+static void take(eo_update_state *state, eo_remembered which, eo_remembered from) {
+    set(state, which, eo_update_digest(state, from));
+}
+
+static void forget(eo_update_state *state, eo_remembered which) {
+    set(state, which, NULL);
 }
 
 /* One row of the table. The reason is cleared, except that the caller set `reason` in the state before. */
@@ -82,9 +89,9 @@ static eo_status move(eo_update_state *state, uint8_t event, bool has_reason, eo
     action->source = state->lifecycle;
     action->event = event;
     action->target = (uint8_t)target;
-    action->has_manifest = (state->has & EO_HAS_CANDIDATE) != 0;
+    action->has_manifest = eo_update_digest(state, EO_CANDIDATE) != NULL;
     action->has_reason = has_reason;
-    memcpy(action->manifest, state->candidate, sizeof action->manifest);
+    memcpy(action->manifest, state->digests[EO_CANDIDATE], sizeof action->manifest);
     state->lifecycle = (uint8_t)target;
     if (!has_reason)
         state->reason[0] = '\0';
@@ -111,22 +118,20 @@ static void supersede(eo_update_state *state, eo_update_actions *actions) {
 /* What is wanted runs already: end whatever is under way, and say so. */
 static void stay_confirmed(eo_update_state *state, eo_update_actions *actions) {
     supersede(state, actions);
-    set_candidate(state, (state->has & EO_HAS_CONFIRMED) != 0 ? state->confirmed : NULL);
+    take(state, EO_CANDIDATE, EO_CONFIRMED);
     state->attempts = 0;
     state->retry = 0;
     state->trial_boots = 0;
     pass(state, EO_EVENT_offered, actions);
     (void)move(state, EO_EVENT_restored, false, actions);
-    set_candidate(state, NULL);
+    forget(state, EO_CANDIDATE);
 }
 
 /* The candidate is what runs now, and the confirmed one was so before. */
 static void promote(eo_update_state *state) {
-    set(state->previous, &state->has, EO_HAS_PREVIOUS,
-        (state->has & EO_HAS_CONFIRMED) != 0 ? state->confirmed : NULL);
-    set(state->confirmed, &state->has, EO_HAS_CONFIRMED,
-        (state->has & EO_HAS_CANDIDATE) != 0 ? state->candidate : NULL);
-    set_candidate(state, NULL);
+    take(state, EO_PREVIOUS, EO_CONFIRMED);
+    take(state, EO_CONFIRMED, EO_CANDIDATE);
+    forget(state, EO_CANDIDATE);
     state->attempts = 0;
 }
 
@@ -148,9 +153,8 @@ static eo_status refuse(eo_update_state *state, uint8_t event, const char *reaso
     if (event != EO_EVENT_failed) {
         say(state, reason, "");
         (void)move(state, event, true, actions);
-        set(state->refused, &state->has, EO_HAS_REFUSED,
-            (state->has & EO_HAS_CANDIDATE) != 0 ? state->candidate : NULL);
-        set_candidate(state, NULL);
+        take(state, EO_REFUSED, EO_CANDIDATE);
+        forget(state, EO_CANDIDATE);
         add(actions, EO_ACTION_DROP);
         return EO_OK;
     }
@@ -180,32 +184,32 @@ static void offer(eo_update_state *state, const eo_update_event *event, eo_updat
     state->attempt = event->attempt;
     if (event->manifest == NULL) {
         supersede(state, actions);
-        set_candidate(state, NULL);
+        forget(state, EO_CANDIDATE);
         state->retry = 0;
         return;
     }
-    if (again && eo_update_names(state, EO_HAS_REFUSED, event->manifest))
-        set(state->refused, &state->has, EO_HAS_REFUSED, NULL);
-    if (eo_update_names(state, EO_HAS_CONFIRMED, event->manifest)) {
+    if (again && eo_update_names(state, EO_REFUSED, event->manifest))
+        forget(state, EO_REFUSED);
+    if (eo_update_names(state, EO_CONFIRMED, event->manifest)) {
         if (state->lifecycle != EO_STATE_CONFIRMED)
             stay_confirmed(state, actions);
         return;
     }
-    if (eo_update_names(state, EO_HAS_CANDIDATE, event->manifest) &&
+    if (eo_update_names(state, EO_CANDIDATE, event->manifest) &&
         (eo_update_undecided(state) || (state->retry && !again))) {
         state->shadow = event->shadow; /* it is on its way, or put aside for a while */
         if (again)
             state->attempts = 0;
         return;
     }
-    if (eo_update_names(state, EO_HAS_PREVIOUS, event->manifest) && (again || event->shadow > 0))
+    if (eo_update_names(state, EO_PREVIOUS, event->manifest) && (again || event->shadow > 0))
         /* A rollout, and no way back: it has to prove itself anew, though its slot needs no download. */
-        set(state->previous, &state->has, EO_HAS_PREVIOUS, NULL);
-    const bool refused = eo_update_names(state, EO_HAS_REFUSED, event->manifest);
+        forget(state, EO_PREVIOUS);
+    const bool refused = eo_update_names(state, EO_REFUSED, event->manifest);
     if (refused && (state->lifecycle == EO_STATE_REJECTED || state->lifecycle == EO_STATE_ROLLED_BACK))
         return;
     supersede(state, actions);
-    set_candidate(state, event->manifest);
+    set(state, EO_CANDIDATE, event->manifest);
     state->candidate_bytes = event->manifest_bytes;
     state->attempts = 0;
     state->retry = 0;
@@ -233,7 +237,7 @@ static eo_status progress(eo_update_state *state, uint8_t name, eo_update_action
     if (status != EO_OK)
         return status;
     if (name == EO_EVENT_verified) {
-        set(state->previous, &state->has, EO_HAS_PREVIOUS, NULL); /* its slot now holds the candidate */
+        forget(state, EO_PREVIOUS); /* its slot now holds the candidate */
     } else if (name == EO_EVENT_shadow || name == EO_EVENT_activated) {
         state->trial_good = 0;
         state->trial_errors = 0;
@@ -266,14 +270,13 @@ static eo_status restarted(eo_update_state *state, eo_update_actions *actions) {
 }
 
 static void damaged(eo_update_state *state, const uint8_t *manifest, eo_update_actions *actions) {
-    if (eo_update_names(state, EO_HAS_CONFIRMED, manifest)) {
-        set(state->confirmed, &state->has, EO_HAS_CONFIRMED,
-            (state->has & EO_HAS_PREVIOUS) != 0 ? state->previous : NULL);
-        set(state->previous, &state->has, EO_HAS_PREVIOUS, NULL);
-        if ((state->has & EO_HAS_CANDIDATE) != 0 && eo_update_names(state, EO_HAS_CONFIRMED, state->candidate))
+    if (eo_update_names(state, EO_CONFIRMED, manifest)) {
+        take(state, EO_CONFIRMED, EO_PREVIOUS);
+        forget(state, EO_PREVIOUS);
+        if (eo_update_names(state, EO_CONFIRMED, eo_update_digest(state, EO_CANDIDATE)))
             stay_confirmed(state, actions);
-    } else if (eo_update_names(state, EO_HAS_PREVIOUS, manifest)) {
-        set(state->previous, &state->has, EO_HAS_PREVIOUS, NULL);
+    } else if (eo_update_names(state, EO_PREVIOUS, manifest)) {
+        forget(state, EO_PREVIOUS);
     }
 }
 
@@ -317,7 +320,7 @@ eo_status eo_update_step(eo_update_state *state, const eo_update_event *event, e
         damaged(state, event->manifest, actions);
         return EO_OK;
     case EO_UPDATE_RETRY_DUE:
-        if (state->lifecycle != EO_STATE_FAILED || !state->retry || (state->has & EO_HAS_CANDIDATE) == 0)
+        if (state->lifecycle != EO_STATE_FAILED || !state->retry || eo_update_digest(state, EO_CANDIDATE) == NULL)
             return EO_OK;
         state->retry = 0;
         return move(state, EO_EVENT_offered, false, actions);

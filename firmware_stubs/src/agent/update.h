@@ -36,10 +36,14 @@ const char *eo_transition_name(uint8_t event);
 /* The state after `event`, EO_STATE_COUNT where the table has no such row. */
 eo_lifecycle eo_lifecycle_next(uint8_t state, uint8_t event);
 
-#define EO_HAS_CONFIRMED 1u
-#define EO_HAS_PREVIOUS 2u
-#define EO_HAS_CANDIDATE 4u
-#define EO_HAS_REFUSED 8u
+/* Which manifests are remembered. */
+typedef enum eo_remembered {
+    EO_CONFIRMED, /* runs, and was healthy */
+    EO_PREVIOUS,  /* was so before */
+    EO_CANDIDATE, /* is being taken */
+    EO_REFUSED,   /* was rejected or rolled back last */
+    EO_REMEMBERED
+} eo_remembered;
 
 /* All that is remembered about a model's updates; digests are of manifests, each there where `has` says so. The layout
  * is the one in the flash: plain numbers, without holes. All zero is the beginning. */
@@ -52,19 +56,18 @@ typedef struct eo_update_state {
     uint16_t attempts; /* failures in a row */
     uint16_t attempt;  /* of the desired state */
     uint8_t lifecycle;
-    uint8_t has; /* EO_HAS_* */
+    uint8_t has; /* bit n: there is a digests[n] */
     uint8_t trial_boots;
     uint8_t retry;
     uint8_t reserved[2];
-    uint8_t confirmed[32]; /* runs, and was healthy */
-    uint8_t previous[32];  /* was so before */
-    uint8_t candidate[32]; /* is being taken */
-    uint8_t refused[32];   /* was rejected or rolled back last */
+    uint8_t digests[EO_REMEMBERED][32];
     char reason[EO_REASON_BYTES + 4];
 } eo_update_state;
 
-/* Whether a digest is the one that the state has under this EO_HAS_* bit. */
-bool eo_update_names(const eo_update_state *state, uint8_t has, const uint8_t *manifest);
+/* The digest, NULL where there is none. */
+const uint8_t *eo_update_digest(const eo_update_state *state, eo_remembered which);
+/* Whether it is this one. */
+bool eo_update_names(const eo_update_state *state, eo_remembered which, const uint8_t *manifest);
 /* Whether what is offered was confirmed here before: its slot may need no more than to be opened. */
 bool eo_update_restoring(const eo_update_state *state);
 bool eo_update_undecided(const eo_update_state *state);

@@ -136,7 +136,7 @@ static eo_status check_fit(const eo_agent_state *agent, const eo_manifest *manif
         return limit(words, "security counter", update->security_counter, manifest->security_counter);
     for (uint8_t i = 0; i < 3u && manifest->min_agent[i] >= version[i]; i++)
         if (manifest->min_agent[i] > version[i]) {
-            eo_text_put(words, "a newer agent is needed, this is " EO_AGENT_VERSION_TEXT);
+            eo_text_put(words, "this agent is older than it needs");
             return EO_RANGE;
         }
     if (!manifest->fits) {
@@ -155,10 +155,10 @@ static eo_status check_fit(const eo_agent_state *agent, const eo_manifest *manif
     case EO_FULL:
         return limit(words, "bytes of flash", layout.bytes, agent->map.slot_bytes);
     case EO_UNSUPPORTED:
-        eo_text_put(words, "its chunks are no multiple of what this flash writes at a time");
+        eo_text_put(words, "its chunks do not suit this flash");
         return EO_UNSUPPORTED;
     default:
-        eo_text_put(words, "it has more chunks than this device follows");
+        eo_text_put(words, "too many chunks");
         return EO_RANGE;
     }
 }
@@ -179,7 +179,7 @@ static void take_manifest(eo_agent_state *agent) {
         status = eo_manifest_decode(&manifest, payload.bytes, payload.size, agent->config.infer->runtime,
                                     agent->config.target);
     if (status != EO_OK) {
-        eo_text_put(&words, "the manifest is not taken: ");
+        eo_text_put(&words, "the manifest: ");
         eo_text_put(&words, eo_status_text(status));
         eo_driver_refuse(agent, EO_EVENT_rejected, reason);
         return;
@@ -192,7 +192,7 @@ static void take_manifest(eo_agent_state *agent) {
     }
     const uint32_t area = agent->map.manifest_at;
     if (kept->at == eo_manifest_place(agent->port, area) && eo_manifest_seal(agent->port, area, kept) != EO_OK) {
-        eo_driver_refuse(agent, EO_EVENT_failed, "the manifest's flash cannot be written");
+        eo_driver_refuse(agent, EO_EVENT_failed, "the flash failed");
         return;
     }
     eo_driver_progress(agent, EO_EVENT_accepted);
@@ -204,7 +204,7 @@ void eo_driver_manifest_came(eo_agent_state *agent) {
 
 /* It came before, or has just come; otherwise it is asked for. */
 static void look_for_manifest(eo_agent_state *agent) {
-    const uint8_t *candidate = agent->memory.update.candidate;
+    const uint8_t *candidate = agent->memory.update.digests[EO_CANDIDATE];
     eo_fetch *fetch = &agent->fetch;
     const uint32_t area = agent->map.manifest_at;
     const bool came = fetch->kept.payload_at == 0 && fetch->kept.size > 0 &&
@@ -231,7 +231,7 @@ static void verify_failed(eo_agent_state *agent, uint8_t slot, eo_status status,
     const bool restoring = eo_update_restoring(&agent->memory.update);
     agent->phase = DOING_NOTHING;
     if (restoring && (status == EO_DIGEST || status == EO_NOT_FOUND || status == EO_IO)) {
-        eo_driver_damaged(agent, agent->memory.update.candidate, words);
+        eo_driver_damaged(agent, agent->memory.update.digests[EO_CANDIDATE], words);
         agent->phase = DOING_LOOK_FOR_MANIFEST; /* it is fetched like any other */
         return;
     }
@@ -245,7 +245,7 @@ static void verify_work(eo_agent_state *agent) {
     char reason[EO_REASON_BYTES];
     eo_text words = eo_text_begin(reason, sizeof reason);
     eo_kept_manifest kept;
-    const uint8_t slot = eo_model_slot(agent, update->candidate, &kept);
+    const uint8_t slot = eo_model_slot(agent, update->digests[EO_CANDIDATE], &kept);
     eo_status status = slot == EO_NO_SLOT || slot == agent->confirmed ? EO_NOT_FOUND : EO_OK;
     if (status != EO_OK) {
         eo_text_put(&words, "no slot holds its manifest");
@@ -255,7 +255,7 @@ static void verify_work(eo_agent_state *agent) {
         if (status == EO_OK) {
             status = eo_model_digest(agent, slot, (uint8_t)(EO_PART_OBSERVE + agent->verify_part));
             if (status != EO_OK)
-                eo_text_put(&words, "a blob does not match its digest though its chunks do");
+                eo_text_put(&words, "a blob does not match its digest");
         }
         if (++agent->verify_part == EO_PART_COUNT - EO_PART_OBSERVE)
             agent->verify = EO_VERIFY_OPEN;
@@ -268,7 +268,7 @@ static void verify_work(eo_agent_state *agent) {
         if (status == EO_NOT_FOUND) { /* all passed */
             agent->phase = DOING_NOTHING;
             agent->candidate = slot;
-            memcpy(agent->models[slot].id, update->candidate, sizeof agent->models[slot].id);
+            memcpy(agent->models[slot].id, update->digests[EO_CANDIDATE], sizeof agent->models[slot].id);
             eo_driver_progress(agent, eo_update_restoring(update) ? EO_EVENT_restored : EO_EVENT_verified);
             return;
         }
@@ -302,11 +302,11 @@ static eo_status open_slot(eo_agent_state *agent, const uint8_t *digest, uint8_t
 void eo_driver_start(eo_agent_state *agent) {
     eo_update_state *update = &agent->memory.update;
     char reason[EO_REASON_BYTES];
-    while ((update->has & EO_HAS_CONFIRMED) != 0) {
+    while (eo_update_digest(update, EO_CONFIRMED) != NULL) {
         eo_text words = eo_text_begin(reason, sizeof reason);
-        if (open_slot(agent, update->confirmed, &agent->confirmed, &words) == EO_OK)
+        if (open_slot(agent, update->digests[EO_CONFIRMED], &agent->confirmed, &words) == EO_OK)
             break;
-        eo_driver_damaged(agent, update->confirmed, reason); /* what ran before takes its place */
+        eo_driver_damaged(agent, update->digests[EO_CONFIRMED], reason); /* what ran before takes its place */
     }
     agent->running = agent->confirmed;
     eo_driver_event(agent, EO_UPDATE_RESTARTED, 0, NULL);
@@ -317,7 +317,7 @@ static bool reopened(eo_agent_state *agent) {
     char reason[EO_REASON_BYTES];
     eo_text words = eo_text_begin(reason, sizeof reason);
     if (agent->candidate == EO_NO_SLOT &&
-        open_slot(agent, agent->memory.update.candidate, &agent->candidate, &words) != EO_OK) {
+        open_slot(agent, agent->memory.update.digests[EO_CANDIDATE], &agent->candidate, &words) != EO_OK) {
         eo_driver_refuse(agent, EO_EVENT_unhealthy, reason);
         return false;
     }

@@ -76,14 +76,14 @@ static eo_status send_state(eo_agent_state *agent) {
     const eo_update_state *update = &agent->memory.update;
     char held[64];
     size_t size;
-    const uint8_t shadow_of = (update->has & EO_HAS_CANDIDATE) != 0 ? agent->candidate : agent->confirmed;
+    const uint8_t shadow_of = eo_update_digest(update, EO_CANDIDATE) != NULL ? agent->candidate : agent->confirmed;
     const eo_model_state model = {
         .model = agent->memory.model,
         .lifecycle = eo_lifecycle_name(update->lifecycle),
         .generation = update->generation,
-        .confirmed = (update->has & EO_HAS_CONFIRMED) != 0 ? update->confirmed : NULL,
-        .previous = (update->has & EO_HAS_PREVIOUS) != 0 ? update->previous : NULL,
-        .candidate = (update->has & EO_HAS_CANDIDATE) != 0 ? update->candidate : NULL,
+        .confirmed = eo_update_digest(update, EO_CONFIRMED),
+        .previous = eo_update_digest(update, EO_PREVIOUS),
+        .candidate = eo_update_digest(update, EO_CANDIDATE),
         .reason = update->reason[0] != '\0' ? update->reason
                   : agent->held             ? held_words(agent, held, sizeof held)
                                             : NULL,

@@ -13,7 +13,7 @@ uint32_t eo_bits_read_fixed(eo_bit_reader *reader, unsigned width)
         return 0;
     }
     for (; width > 0; width--, reader->bits++) {
-        value = value << 1 | (reader->bytes[reader->bits >> 3] >> (7 - (reader->bits & 7)) & 1u);
+        value = value << 1 | ((uint32_t)reader->bytes[reader->bits >> 3] >> (7 - (reader->bits & 7)) & 1u);
     }
     return value;
 }

@@ -47,7 +47,10 @@ static uint32_t normalized(const eo_tensor_contract *tensor, int32_t *exponent)
 
 static uint16_t weight(uint32_t mantissa, int32_t places)
 {
-    return places > MANTISSA_BITS ? 0 : (uint16_t)((mantissa + (UINT32_C(1) << (places - 1))) >> places);
+    if (places > MANTISSA_BITS) {
+        return 0;
+    }
+    return (uint16_t)((mantissa + (UINT32_C(1) << (places - 1))) >> places);
 }
 
 static uint32_t values_of(const eo_tensor_contract *tensor)

@@ -168,7 +168,8 @@ static bool is_walk(uint32_t at, const uint32_t *sizes, const int32_t *strides, 
 {
     int64_t lowest = at, highest = (int64_t)at + unit;
     for (int i = 0; i < EO_MOVE_RANK; i++) {
-        int64_t reach = (int64_t)(sizes[i] - 1) * strides[i]; /* sizes' product is below 2**30: the sum cannot overflow */
+        /* the sizes' product is at most 2**30, so that neither this nor the sum overflows */
+        int64_t reach = (int64_t)(sizes[i] - 1) * strides[i];
         if (reach < 0) {
             lowest += reach;
         } else {

@@ -209,35 +209,36 @@ eo_status eo_report_ring_put(eo_report_ring *ring, const eo_kept_report *report,
     return status;
 }
 
-uint32_t eo_report_ring_acknowledge(eo_report_ring *ring, uint32_t boot, uint32_t sequence) {
+/* Walks over all that wait: marks those of a boot up to `covered`, counts the others (or those that it marked). */
+static uint32_t walk(const eo_report_ring *ring, uint32_t boot, uint32_t covered, uint32_t *oldest) {
     static const uint8_t zeros[EO_MAX_PROGRAM_BYTES] = {0};
+    const eo_port *port = ring->port;
     eo_report_cursor cursor = {0, 0};
     report_head head;
     eo_kept_report report;
-    uint32_t at, covered = 0;
-    while (next_head(ring, &cursor, &head, &at) == EO_OK) {
-        const eo_port *port = ring->port;
-        if (port->flash_read(port->context, payload_at(ring, at), &report, sizeof report) == EO_OK &&
-            (report.boot != boot || report.sequence > sequence))
-            continue;
-        covered++;
-        /* Where it fails the report comes up again, and is sent again. */
-        (void)port->flash_program(port->context, at + rounded(ring, (uint32_t)sizeof head), zeros, unit_of(ring));
-    }
-    return covered;
-}
-
-uint32_t eo_report_ring_waiting(const eo_report_ring *ring, uint32_t boot, uint32_t *oldest) {
-    eo_report_cursor cursor = {0, 0};
-    report_head head;
-    eo_kept_report report;
-    uint32_t at, waiting = 0;
+    uint32_t at, marked = 0, waiting = 0;
     *oldest = 0;
     while (next_head(ring, &cursor, &head, &at) == EO_OK) {
         waiting++;
-        if (ring->port->flash_read(ring->port->context, payload_at(ring, at), &report, sizeof report) == EO_OK &&
-            report.boot == boot && (*oldest == 0 || report.sequence < *oldest))
+        if (port->flash_read(port->context, payload_at(ring, at), &report, sizeof report) != EO_OK ||
+            report.boot != boot)
+            continue;
+        if (report.sequence <= covered) {
+            marked++;
+            /* Where it fails the report comes up again, and is sent again. */
+            (void)port->flash_program(port->context, payload_at(ring, at) - unit_of(ring), zeros, unit_of(ring));
+        } else if (*oldest == 0 || report.sequence < *oldest) {
             *oldest = report.sequence;
+        }
     }
-    return waiting;
+    return covered > 0 ? marked : waiting;
+}
+
+uint32_t eo_report_ring_acknowledge(eo_report_ring *ring, uint32_t boot, uint32_t sequence) {
+    uint32_t oldest;
+    return sequence > 0 ? walk(ring, boot, sequence, &oldest) : 0;
+}
+
+uint32_t eo_report_ring_waiting(const eo_report_ring *ring, uint32_t boot, uint32_t *oldest) {
+    return walk(ring, boot, 0, oldest);
 }

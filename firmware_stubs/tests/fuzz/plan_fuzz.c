@@ -1,5 +1,5 @@
-/* Whatever the bytes are: eo_plan_open refuses them, or the plan runs, with both sets of kernels, within plan and arena.
- * Both lie in memory of just their size, so that the sanitizers see a byte too much. */
+/* Whatever the bytes are: eo_plan_open refuses them, or the plan runs, with both sets of kernels, within plan and
+ * arena. Both lie in memory of just their size, so that the sanitizers see a byte too much. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -66,7 +66,8 @@ static void run(const eo_plan *plan, const eo_kernel *kernels)
         arena[i] = (uint8_t)(i * 167u + 13u);
     }
     for (int i = 0; i < 2; i++) {
-        if (eo_plan_reset_state(plan, arena, bytes) != EO_OK || eo_plan_run_with(plan, kernels, arena, bytes) != EO_OK) {
+        if (eo_plan_reset_state(plan, arena, bytes) != EO_OK ||
+            eo_plan_run_with(plan, kernels, arena, bytes) != EO_OK) {
             abort();
         }
     }
