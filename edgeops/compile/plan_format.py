@@ -52,8 +52,7 @@ class OpFlag(IntFlag):
     PER_CHANNEL = 1
     CONSTANT_INPUT = 2
     SUBTRACT = 4
-    TRUNCATE = 8
-    WIDE_STATE = 16
+    WIDE_STATE = 8
 
 
 Fields = tuple[tuple[str, str], ...]

@@ -36,6 +36,8 @@ MODULES = (
     ("port", r"/port/"),
     # the processor has none: what calculates in floating point (front ends, quantize) brings it, with libm's errno
     ("floating point in software", r"libm\.a|libgcc\.a\(.*(sf|df|float)|-(errno|impure)\.o"),
+    # tests/firmware/test_sizes.py holds that nothing of the agent divides so
+    ("64-bit division (port, front ends)", r"libgcc\.a\(.*(ldivmod|divmoddi4|dvmd_tls)"),
     ("C library", r"libgcc\.a|libc\.a|libc_nano\.a"),
 )
 AGENT_MEMORY = ".bss.agent"

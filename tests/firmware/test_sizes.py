@@ -49,6 +49,25 @@ def test_leaves_nothing_of_the_image_out() -> None:
     assert text + data == pytest.approx(counted, rel=0.02)
 
 
+def test_nothing_of_the_agent_divides_64_bits() -> None:
+    """The table leaves that division to the port and the front ends."""
+    table()
+    objects = [
+        path
+        for part in ("agent", "store", "wire", "trust", "counters")
+        for path in (emulator.FIRMWARE / "build/an385/src" / part).glob("*.o")
+    ]
+    needed = subprocess.run(
+        ["arm-none-eabi-nm", "--undefined-only", *map(str, objects)],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    ).stdout
+    assert "memcpy" in needed
+    assert "ldivmod" not in needed
+
+
 def test_the_deepest_stack_is_that_of_a_signature_check() -> None:
     calls = " ".join(table()["stack"]["calls"])
     assert "eo_verify" in calls

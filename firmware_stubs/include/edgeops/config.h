@@ -33,7 +33,8 @@
 #define EO_EVENT_QUEUE_BYTES 512
 #endif
 
-/* The rest of an agent's memory: checked when the library is built, which says so when it has to grow. */
+/* The rest of an agent's memory, of which there are pointers: checked when the library is built, which does not compile
+ * where it has to grow. */
 #ifndef EO_AGENT_FIXED_BYTES
 #define EO_AGENT_FIXED_BYTES 1424
 #endif

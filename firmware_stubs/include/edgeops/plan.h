@@ -88,8 +88,7 @@ typedef struct eo_op_head {
 #define EO_OP_PER_CHANNEL 1u    /* multipliers and shifts are one for each output channel, otherwise one for all */
 #define EO_OP_CONSTANT_INPUT 2u /* `input` (MOVE) or `other` (ADD, MUL) counts from the plan's first byte */
 #define EO_OP_SUBTRACT 4u       /* ADD: the second operand is subtracted, after its multiplier and shift */
-#define EO_OP_TRUNCATE 8u       /* MEAN: (sum of the raw values) / reduce, towards zero; no compiler writes it today */
-#define EO_OP_WIDE_STATE 16u    /* SVDF: the state and the weights of time are int16 */
+#define EO_OP_WIDE_STATE 8u     /* SVDF: the state and the weights of time are int16 */
 
 /* Memory: what an op writes never overlaps what it reads, with one exception. ADD, MUL and TABLE may write at just
  * the place of `input`, and ADD and MUL at just that of `other` where other_elements == elements. Every constant

@@ -70,6 +70,6 @@ eo_status flash_file_erase(flash_file *flash, uint32_t at) {
         if (write_all(flash->file, erased, part, (off_t)(at + done)) != 0)
             return EO_IO;
     }
-    /* What was written before is durable at the latest with the erase that follows it. */
+    /* Before something else takes its place, all that was written before is on the disk. */
     return fdatasync(flash->file) == 0 ? EO_OK : EO_IO;
 }

@@ -1,4 +1,5 @@
-/* A file that behaves like flash: writes go to erased units only, and are on the disk when they return. */
+/* A file that behaves like flash: writes go to erased units only. A process that is killed loses nothing of what was
+ * written; a machine that loses power may lose what came after the last erase, and keep it in another order. */
 #ifndef EDGEOPS_POSIX_FLASH_FILE_H
 #define EDGEOPS_POSIX_FLASH_FILE_H
 

@@ -68,14 +68,10 @@ static uint32_t place_in_spread(const eo_agent_state *agent) {
     eo_sha256_update(&hash, agent->config.device, strlen(agent->config.device) + 1u);
     eo_sha256_update(&hash, agent->fetch.manifest, 32);
     eo_sha256_finish(&hash, digest);
-    /* the digest's first 64 bits times (spread + 1), the upper 64 of 96 */
-    const uint64_t factor = (uint64_t)agent->memory.spread_ms + 1u;
-    uint64_t low = 0, high = 0;
-    for (uint8_t i = 0; i < 4u; i++) {
-        high = high << 8 | digest[i];
-        low = low << 8 | digest[4 + i];
-    }
-    return (uint32_t)((high * factor + ((low * factor) >> 32)) >> 32);
+    uint32_t place = 0; /* the digest's first bits, as a share of 2**32 */
+    for (uint8_t i = 0; i < 4u; i++)
+        place = place << 8 | digest[i];
+    return (uint32_t)(((uint64_t)agent->memory.spread_ms * place) >> 32);
 }
 
 static void clear_manifest_area(eo_agent_state *agent) {

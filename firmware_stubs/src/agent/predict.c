@@ -89,7 +89,7 @@ bool eo_predict(eo_agent_state *agent) {
     eo_status status = came == EO_OK ? eo_model_quantize(agent, slot) : came;
     if (status != EO_OK) {
         eo_window_rejected(&reporting->window, came == EO_OK && status == EO_RANGE);
-        return true;
+        return came == EO_OK; /* a sensor that fails is not asked again at once */
     }
     const int8_t *input = eo_model_input(agent);
     const uint32_t began = clock_ms(agent);

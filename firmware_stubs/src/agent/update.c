@@ -9,34 +9,36 @@
 #define ASIDE_AFTER 3u      /* failures in a row after which the device says that it puts the version aside */
 #define MAX_ATTEMPTS 60000u
 
+/* The n-th of texts that follow one another. */
+static const char *nth(const char *texts, uint8_t n) {
+    while (n-- > 0)
+        texts += strlen(texts) + 1u;
+    return texts;
+}
+
+#define NAME(name) #name "\0"
+
 const char *eo_lifecycle_name(uint8_t state) {
-    static const char *const names[] = {
-#define NAME(name) #name,
-        EO_LIFECYCLE_STATES(NAME)
-#undef NAME
-    };
-    return state < EO_STATE_COUNT ? names[state] : "";
+    return nth(EO_LIFECYCLE_STATES(NAME), state < EO_STATE_COUNT ? state : EO_STATE_COUNT);
 }
 
 const char *eo_transition_name(uint8_t event) {
-    static const char *const names[] = {
-#define NAME(name) #name,
-        EO_LIFECYCLE_EVENTS(NAME)
-#undef NAME
-    };
-    return event < EO_EVENT_COUNT ? names[event] : "";
+    return nth(EO_LIFECYCLE_EVENTS(NAME), event < EO_EVENT_COUNT ? event : EO_EVENT_COUNT);
 }
 
+#undef NAME
+
 eo_lifecycle eo_lifecycle_next(uint8_t state, uint8_t event) {
-    static const uint8_t rows[][3] = {
-#define ROW(from, by, to) {EO_STATE_##from, EO_EVENT_##by, EO_STATE_##to},
+    static const uint8_t rows[][2] = {
+#define ROW(from, by, to) {EO_STATE_##from << 4 | EO_EVENT_##by, EO_STATE_##to},
         EO_LIFECYCLE_ROWS(ROW)
 #undef ROW
     };
+    typedef char both_fit_into_a_byte[EO_STATE_COUNT <= 16 && EO_EVENT_COUNT <= 16 ? 1 : -1];
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
-        if (rows[i][0] == state && rows[i][1] == event)
-            return (eo_lifecycle)rows[i][2];
-    return EO_STATE_COUNT;
+        if (event < EO_EVENT_COUNT && rows[i][0] == (state << 4 | event))
+            return (eo_lifecycle)rows[i][1];
+    return (eo_lifecycle)(EO_STATE_COUNT + 0 * sizeof(both_fit_into_a_byte));
 }
 
 const uint8_t *eo_update_digest(const eo_update_state *state, eo_remembered which) {

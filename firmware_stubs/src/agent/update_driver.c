@@ -163,7 +163,8 @@ static eo_status check_fit(const eo_agent_state *agent, const eo_manifest *manif
     }
 }
 
-/* The candidate's envelope is in the flash, at fetch.kept, with the right digest: whether it may be taken. */
+/* The candidate's envelope is in the flash, at fetch.kept, with the right digest: whether it may be taken. A trust root
+ * and a decoded manifest: some 500 bytes of stack, below which signatures are checked. */
 static void take_manifest(eo_agent_state *agent) {
     eo_kept_manifest *kept = &agent->fetch.kept;
     const uint8_t *envelope = agent->port->flash.base + kept->at;

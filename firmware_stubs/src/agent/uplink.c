@@ -57,17 +57,10 @@ static eo_status send_event(eo_agent_state *agent) {
     return status;
 }
 
-/* "it starts at its place in the spread of 1.5 s" */
 static const char *held_words(const eo_agent_state *agent, char *bytes, size_t size) {
     eo_text text = eo_text_begin(bytes, size);
-    const uint32_t spread = agent->memory.spread_ms;
     eo_text_put(&text, "it starts at its place in the spread of ");
-    eo_text_put_number(&text, spread / 1000u);
-    if (spread % 1000u != 0) {
-        const uint32_t rest = spread % 1000u;
-        eo_text_put(&text, rest < 10u ? ".00" : rest < 100u ? ".0" : ".");
-        eo_text_put_number(&text, rest);
-    }
+    eo_text_put_number(&text, agent->memory.spread_ms / 1000u);
     eo_text_put(&text, " s");
     return bytes;
 }

@@ -216,7 +216,7 @@ static const struct {
     [EO_OP_FULLY_CONNECTED] = {sizeof(eo_op_fully_connected), EO_OP_PER_CHANNEL, check_fully_connected},
     [EO_OP_AVERAGE_POOL_2D] = {sizeof(eo_op_pool), 0, check_pool},
     [EO_OP_MAX_POOL_2D] = {sizeof(eo_op_pool), 0, check_pool},
-    [EO_OP_MEAN] = {sizeof(eo_op_mean), EO_OP_TRUNCATE, check_mean},
+    [EO_OP_MEAN] = {sizeof(eo_op_mean), 0, check_mean},
     [EO_OP_ADD] = {sizeof(eo_op_add), EO_OP_CONSTANT_INPUT | EO_OP_SUBTRACT, check_add},
     [EO_OP_MUL] = {sizeof(eo_op_mul), EO_OP_CONSTANT_INPUT, check_mul},
     [EO_OP_SOFTMAX] = {sizeof(eo_op_softmax), 0, check_softmax},

@@ -16,10 +16,6 @@ void eo_portable_mean(const uint8_t *plan, const void *record, uint8_t *arena)
             for (uint32_t r = 0; r < op->reduce; r++) {
                 sum += x[(size_t)r * op->inner];
             }
-            if ((op->head.flags & EO_OP_TRUNCATE) != 0) {
-                *output++ = (int8_t)(sum / (int32_t)op->reduce);
-                continue;
-            }
             sum = eo_rescale(eo_wrap_add(sum, -zero), op->multiplier, op->shift);
             *output++ = (int8_t)eo_clamp(eo_wrap_add(sum, op->output_zero_point), INT8_MIN, INT8_MAX);
         }
