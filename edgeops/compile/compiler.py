@@ -14,13 +14,12 @@ from edgeops.compile.layers import LAYERS
 from edgeops.compile.lowering import Lowerer, Lowering, Memory
 from edgeops.compile.moves import MOVES
 from edgeops.compile.network import read_network
-from edgeops.compile.plan_format import PlanType
+from edgeops.compile.plan_format import MOST_BYTES, PlanType
 from edgeops.compile.recurrent import RECURRENT
 from edgeops.compile.refusals import not_compilable, unsupported
 from edgeops.compile.steps import Buffer, Group, Step
 from edgeops.tflite.graph import Tensor
 
-MAX_ARENA = 1 << 30
 _TYPES = {"int8": PlanType.INT8, "float32": PlanType.FLOAT32}
 OPERATORS: Mapping[str, Lowerer] = {**LAYERS, **ELEMENTWISE, **MOVES, **RECURRENT}
 
@@ -82,7 +81,7 @@ def compile_plan(model: bytes) -> CompiledPlan:
     placed = placement.place(lives)
     places = _places(kept, lives, placed, state_bytes)
     arena = state_bytes + placed.bytes
-    if arena > MAX_ARENA:
+    if arena > MOST_BYTES:
         raise not_compilable(f"its arena has {arena:,} bytes", "make its inputs or layers smaller")
     ends = {"input": network.input, "output": network.output}
     tensors = {

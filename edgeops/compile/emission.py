@@ -8,10 +8,8 @@ from dataclasses import dataclass, field
 
 from edgeops.compile import plan_format as form
 from edgeops.compile.placement import ALIGNMENT, aligned
-from edgeops.compile.refusals import not_compilable
+from edgeops.compile.refusals import SMALLER, not_compilable
 from edgeops.compile.steps import Buffer, Step
-
-_TOO_LARGE = "make the layer smaller, or ship the .tflite itself to a device that runs TensorFlow Lite Micro"
 
 
 @dataclass
@@ -43,25 +41,24 @@ def emit(
     resets_at = head + records_bytes
     constants = Constants(resets_at + len(resets) * form.form_of(form.RESET).size)
     records = bytearray()
-    try:
-        for step in steps:
-            records += _record(step, places, constants)
-        size = constants.at + aligned(len(constants.data))
-        values = {
-            **header,
-            "magic": form.MAGIC,
-            "format": form.FORMAT,
-            "rounding": form.ROUNDING_TWICE,
-            "plan_bytes": size,
-            "ops_at": head,
-            "ops_bytes": len(records),
-            "op_count": len(steps),
-            "reset_count": len(resets),
-            "resets_at": resets_at if resets else 0,
-        }
-        start = form.packed(form.HEADER, values)
-    except struct.error as error:
-        raise not_compilable(f"a size does not fit a plan: {error}", _TOO_LARGE) from None
+    for step in steps:
+        records += _record(step, places, constants)
+    size = constants.at + aligned(len(constants.data))
+    if size > form.MOST_BYTES:
+        raise not_compilable(f"its plan has {size:,} bytes", SMALLER)
+    values = {
+        **header,
+        "magic": form.MAGIC,
+        "format": form.FORMAT,
+        "rounding": form.ROUNDING_TWICE,
+        "plan_bytes": size,
+        "ops_at": head,
+        "ops_bytes": len(records),
+        "op_count": len(steps),
+        "reset_count": len(resets),
+        "resets_at": resets_at if resets else 0,
+    }
+    start = _packed(form.HEADER, values, "the model")
     kept = b"".join(
         form.packed(form.RESET, {"at": at, "bytes": count, "value": value}) for at, count, value in resets
     )
@@ -85,14 +82,16 @@ def _record(step: Step, places: Mapping[Buffer, int], constants: Constants) -> b
     unknown = values.keys() - {name for name, _ in fields}
     if unknown:
         raise AssertionError(f"{step.code.name} has no field {sorted(unknown)}")
+    return _packed(fields, values, step.code.name)
+
+
+def _packed(fields: form.Fields, values: Mapping[str, object], what: str) -> bytes:
     try:
         return form.packed(fields, values)
     except struct.error as error:
-        wide = [name for name, f in fields if not _fits(f, values.get(name, 0))]
-        shown = ", ".join(f"{name} {values.get(name)}" for name in wide) or str(error)
-        raise not_compilable(
-            f"{step.code.name} has a size that does not fit a plan: {shown}", _TOO_LARGE
-        ) from None
+        wide = [name for name, f in fields if name in values and not _fits(f, values[name])]
+        shown = ", ".join(f"{name} {values[name]}" for name in wide) or str(error)
+        raise not_compilable(f"{what} has a size that does not fit a plan: {shown}", SMALLER) from None
 
 
 def _fits(kind: str, value: object) -> bool:

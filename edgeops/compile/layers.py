@@ -10,8 +10,8 @@ import numpy as np
 from edgeops.compile.fixed_point import exp_of_negative, input_radius, multiply, quantize_multiplier
 from edgeops.compile.lowering import Lowerer, Lowering
 from edgeops.compile.network import same_quantization
-from edgeops.compile.plan_format import OpCode, OpFlag
-from edgeops.compile.refusals import not_compilable, unsupported
+from edgeops.compile.plan_format import MOST_CLASSES, OpCode, OpFlag
+from edgeops.compile.refusals import SMALLER, not_compilable, unsupported
 from edgeops.compile.steps import Group, Step
 from edgeops.tflite.options import PADDING_SAME
 
@@ -89,6 +89,7 @@ def pooling(one: Lowering) -> Group:
     kernel = one.option("filter_h"), one.option("filter_w")
     if source[2] != made[2] or min(kernel) < 1:
         raise _mismatch(one)
+    one.summed(math.prod(kernel))
     window = _window(one, source, made, kernel)
     fields = {name: value for name, value in window.items() if not name.startswith("dilation")}
     code = OpCode.AVERAGE_POOL_2D if one.name == "AVERAGE_POOL_2D" else OpCode.MAX_POOL_2D
@@ -110,6 +111,7 @@ def mean(one: Lowering) -> Group:
     outer, count, inner = math.prod(shape[:first]), math.prod(shape[first:end]), math.prod(shape[end:])
     if outer * inner != one.made.elements:
         raise _mismatch(one)
+    one.summed(count)
     fields: dict[str, object] = {"outer": outer, "reduce": count, "inner": inner}
     source, made = one.tensor(), one.made
     multiplier, shift = one.multiplier(source.scale / made.scale)
@@ -131,6 +133,7 @@ def maximum(one: Lowering) -> Group:
     axes = {axis + 4 if axis < 0 else axis for axis in one.integers(1)}
     if axes != {1, 2} or one.made.elements != channels or not same_quantization(one.tensor(), one.made):
         raise unsupported(one.name, "it is not over the height and width of an image")
+    one.summed(height * width)
     window = {"in_h": height, "in_w": width, "k_h": height, "k_w": width, "out_h": 1, "out_w": 1}
     fields = {**window, "stride_h": 1, "stride_w": 1, "channels": channels, **one.clamp()}
     return (Step(OpCode.MAX_POOL_2D, one.output, one.buffer(), fields=fields),)
@@ -144,6 +147,11 @@ def softmax(one: Lowering) -> Group:
     if made.zero_point != -128 or made.scale != 1 / 256:
         raise unsupported(one.name, "its output does not have the scale 1/256 and the zero point -128")
     depth = source.shape[-1] if source.shape else 1
+    if depth > MOST_CLASSES:
+        raise not_compilable(
+            f"a softmax is over {depth:,} classes; a plan has up to {MOST_CLASSES:,}, whose sum fits 32 bits",
+            SMALLER,
+        )
     real = min(one.node.options.get("beta", 1.0) * source.scale * (1 << 26), (1 << 31) - 1.0)
     if not real > 1.0:
         raise not_compilable(

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from edgeops.compile.fixed_point import quantize_multiplier
 from edgeops.compile.network import QUANTIZE_FIX, Network, Node, quantized_range
-from edgeops.compile.refusals import not_compilable, unsupported
+from edgeops.compile.plan_format import MOST_SUMMED
+from edgeops.compile.refusals import SMALLER, not_compilable, unsupported
 from edgeops.compile.steps import Buffer, Group
 from edgeops.tflite.graph import Tensor
 from edgeops.tflite.options import ACTIVATION_NONE, ACTIVATION_RELU, ACTIVATION_RELU6, ACTIVATION_RELU_N1_TO_1
@@ -126,6 +127,8 @@ class Lowering:
 
     def multiplier(self, real: float, most: int = 30) -> tuple[int, int]:
         """``real`` as multiplier and shift, the shift to the left by ``most`` at most."""
+        if real < 0:
+            raise unsupported(self.name, "one of its scales is negative")
         if not math.isfinite(real):
             raise unsupported(self.name, "its scales are too far apart for integer multipliers")
         multiplier, shift = quantize_multiplier(real)
@@ -138,6 +141,13 @@ class Lowering:
         if self.tensor(position).elements != self.made.elements:
             raise not_compilable(
                 f"the shapes of {self.name} do not fit each other", "convert the model again"
+            )
+
+    def summed(self, count: int) -> None:
+        """Refuse more values than an accumulator of 32 bits holds the sum of."""
+        if count > MOST_SUMMED:
+            raise not_compilable(
+                f"{self.name} goes over {count:,} values at once; a plan adds up {MOST_SUMMED:,}", SMALLER
             )
 
     def clamp(self) -> dict[str, object]:

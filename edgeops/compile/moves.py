@@ -62,6 +62,8 @@ def concatenation(one: Lowering) -> Group:
             raise _mismatch(one)
         if not same_quantization(tensor, one.made):
             raise unsupported(one.name, "what it joins has other scales than its output")
+        if tensor.elements == 0:
+            continue
         skip = at * strides[axis]
         steps.append(
             _move(

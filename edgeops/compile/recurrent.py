@@ -42,7 +42,14 @@ def svdf(one: Lowering) -> Group:
             one.name, "its weights and its state are not int8, nor int16 for both state and time"
         )
     memory = time.shape[-1]
-    if not state.is_variable or state.elements != filters * memory or made.elements != filters // rank:
+    if one.tensor(3).dtype != "int32" or one.tensor(3).elements != filters // rank:
+        raise unsupported(one.name, f"its bias is not {filters // rank} values of int32")
+    if (
+        memory < 1
+        or not state.is_variable
+        or state.elements != filters * memory
+        or made.elements != filters // rank
+    ):
         raise unsupported(one.name, "its state does not fit its filters")
     f32 = np.float32
     if not 0 < state.scale < math.inf or not -128 <= state.zero_point <= 127:

@@ -6,6 +6,7 @@ from edgeops.core.errors import DataError
 from edgeops.tflite.operators import shown
 
 _INSTEAD = "ship the .tflite itself to a device that runs TensorFlow Lite Micro, or change the layer"
+SMALLER = "make the layer smaller, or ship the .tflite itself to a device that runs TensorFlow Lite Micro"
 
 
 def unsupported(operator: str, why: str = "", **fields: object) -> DataError:

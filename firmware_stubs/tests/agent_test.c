@@ -1,4 +1,4 @@
-/* A device's life against a broker in memory: updates, refusals, rolling back, reports, and what an open broker can do. */
+/* A device's life against a broker in memory: updates, refusals, rolling back, reports, what an open broker can do. */
 #include "fake_device.h"
 
 static fake_device *confirmed_on_1(void) {
@@ -225,8 +225,8 @@ static void a_long_message_is_refused(void) {
 
 /* {1: boot, 2: {"tiny": sequence}} */
 static void receipt(fake_device *device, uint32_t boot, uint8_t sequence) {
-    const uint8_t bytes[] = {0xa2, 1,    0x1a, (uint8_t)(boot >> 24), (uint8_t)(boot >> 16), (uint8_t)(boot >> 8), (uint8_t)boot, 2,
-                             0xa1, 0x64, 't',  'i',  'n',  'y',  sequence};
+    const uint8_t bytes[] = {0xa2, 1, 0x1a, (uint8_t)(boot >> 24), (uint8_t)(boot >> 16), (uint8_t)(boot >> 8), (uint8_t)boot,
+                             2,    0xa1, 0x64, 't', 'i', 'n', 'y', sequence};
     eo_agent_message(&device->agent, "edgeops/v1/plant/device/cam-01/receipt", bytes, sizeof bytes);
 }
 
@@ -314,8 +314,6 @@ static void a_damaged_slot_falls_back_to_the_version_before(void) {
     fake_device *device = confirmed_on_1();
     fake_desire(device, "desired/2");
     CHECK(fake_until(device, "CONFIRMED", 2, 2000));
-    const uint8_t *second = digest(device, "digest/2");
-    (void)second;
     /* in both slots lies the same plan: the later one is the second version's */
     uint8_t *flash = (uint8_t *)device->flash, *found = NULL;
     for (uint32_t at = 0; at + 4 < FLASH_BYTES; at += 4)

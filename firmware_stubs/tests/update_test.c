@@ -21,7 +21,7 @@ static uint32_t next_random(uint32_t *state) {
     return *state >> 8;
 }
 
-/* Any event, and any state that the flash could hold: nothing is written outside, and what is refused changes nothing. */
+/* Any event, any state that the flash could hold: nothing is written outside, and what is refused changes nothing. */
 static void any_event_in_any_state_is_survived(void) {
     uint32_t seed = 1;
     uint8_t digests[3][32];

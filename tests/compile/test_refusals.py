@@ -70,6 +70,60 @@ def wide() -> bytes:
     return model.content([x], [y])
 
 
+def many_classes() -> bytes:
+    model = Model()
+    x, y = model.tensor((1, 4096)), model.tensor((1, 4096), 1 / 256, -128)
+    model.add("SOFTMAX", [x], [y], "SoftmaxOptions", beta=1.0)
+    return model.content([x], [y])
+
+
+def long_mean() -> bytes:
+    model = Model()
+    x, y = model.tensor((1, 2**23 + 1)), model.tensor((1, 1))
+    model.add("MEAN", [x, model.integers([1])], [y], "ReducerOptions", keepDims=True)
+    return model.content([x], [y])
+
+
+def large_window(name: str) -> bytes:
+    """2**23 and a little more, of fields that each fit 16 bits."""
+    model = Model()
+    x, y = model.tensor((1, 2**12, 2**11 + 1, 1)), model.tensor((1, 1, 1, 1))
+    if name == "REDUCE_MAX":
+        model.add(name, [x, model.integers([1, 2])], [y], "ReducerOptions", keepDims=True)
+    else:
+        size = {"filterHeight": 2**12, "filterWidth": 2**11 + 1, "strideH": 1, "strideW": 1, "padding": 1}
+        model.add(name, [x], [y], "Pool2DOptions", **size)
+    return model.content([x], [y])
+
+
+def much_work() -> bytes:
+    """More multiplications than 32 bits count, of layers that all fit."""
+    model = Model()
+    x, y = model.tensor((1, 1024, 1024, 8)), model.tensor((1, 1024, 1024, 8))
+    w = model.weights(np.random.default_rng(1), (8, 9, 9, 8), 0.01)
+    model.add("CONV_2D", [x, w], [y], "Conv2DOptions", padding=0, strideH=1, strideW=1)
+    return model.content([x], [y])
+
+
+def one_svdf(scale: float = 0.01, biases: int = 2) -> bytes:
+    model = Model()
+    x, y = model.tensor((1, 3)), model.tensor((1, 2))
+    w = model.tensor((2, 3), scale, data=np.ones((2, 3), np.int8))
+    time = model.tensor((2, 4), 0.01, data=np.ones((2, 4), np.int8))
+    bias = model.tensor((biases,), 0.01, dtype="int32", data=np.ones(biases, np.int32))
+    state = model.tensor((1, 8), 0.01, variable=True)
+    model.add("SVDF", [x, w, time, bias, state], [y], "SVDFOptions", rank=1)
+    return model.content([x], [y])
+
+
+def long_stride() -> bytes:
+    model = Model()
+    x, y = model.tensor((1, 1, 300, 1)), model.tensor((1, 1, 1, 1))
+    w = model.weights(np.random.default_rng(1), (1, 1, 1, 1), 0.01)
+    model.add("CONV_2D", [x, w], [y], "Conv2DOptions", padding=1, strideH=1, strideW=300)
+    return model.content([x], [y])
+
+
 @pytest.mark.parametrize(
     ("make", "words", "fix"),
     [
@@ -85,6 +139,15 @@ def wide() -> bytes:
         (hybrid_weights, "its weights are float32", "TensorFlow Lite Micro"),
         (grouped, "a grouped convolution", "TensorFlow Lite Micro"),
         (wide, "in_w 70000", "smaller"),
+        (long_stride, "CONV_2D has a size that does not fit a plan: stride_w 300", "smaller"),
+        (much_work, "the model has a size that does not fit a plan: macs 5435817984", "smaller"),
+        (many_classes, "a softmax is over 4,096 classes; a plan has up to 4,095", "TensorFlow Lite Micro"),
+        (long_mean, "MEAN goes over 8,388,609 values at once", "TensorFlow Lite Micro"),
+        (lambda: large_window("AVERAGE_POOL_2D"), "AVERAGE_POOL_2D goes over 8,392,704 values", "smaller"),
+        (lambda: large_window("MAX_POOL_2D"), "MAX_POOL_2D goes over 8,392,704 values", "smaller"),
+        (lambda: large_window("REDUCE_MAX"), "REDUCE_MAX goes over 8,392,704 values", "smaller"),
+        (lambda: one_svdf(scale=-0.01), "one of its scales is negative", "TensorFlow Lite Micro"),
+        (lambda: one_svdf(biases=1), "its bias is not 2 values of int32", "TensorFlow Lite Micro"),
     ],
     ids=lambda value: getattr(value, "__name__", None) if callable(value) else None,
 )

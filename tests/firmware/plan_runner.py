@@ -15,7 +15,9 @@ _ENVIRONMENT = {
 }
 
 
-def attempt(tool: Path, kernels: str, plan: bytes, inputs: bytes) -> tuple[int, bytes, str]:
+def attempt(
+    tool: Path, kernels: str, plan: bytes, inputs: bytes, limit_s: float = 60
+) -> tuple[int, bytes, str]:
     """Exit code, output and messages of one run over ``inputs``, one inference each."""
     with tempfile.TemporaryDirectory() as folder:
         files = [Path(folder, name) for name in ("plan", "input", "output")]
@@ -23,15 +25,15 @@ def attempt(tool: Path, kernels: str, plan: bytes, inputs: bytes) -> tuple[int, 
         files[1].write_bytes(inputs)
         command = [tool, "--kernels", kernels, *files]
         ended = subprocess.run(
-            command, check=False, capture_output=True, text=True, timeout=60, env=_ENVIRONMENT
+            command, check=False, capture_output=True, text=True, timeout=limit_s, env=_ENVIRONMENT
         )
         output = files[2].read_bytes() if files[2].exists() else b""
     return ended.returncode, output, ended.stderr
 
 
-def outputs(tool: Path, kernels: str, plan: bytes, inputs: bytes) -> bytes:
+def outputs(tool: Path, kernels: str, plan: bytes, inputs: bytes, limit_s: float = 60) -> bytes:
     """The outputs of inferences that must succeed."""
-    code, output, messages = attempt(tool, kernels, plan, inputs)
+    code, output, messages = attempt(tool, kernels, plan, inputs, limit_s)
     assert code == 0, messages
     return output
 

@@ -26,7 +26,7 @@
 extern "C" {
 #endif
 
-/* All of it stays valid and unchanged as long as the agent lives. */
+/* All of it stays valid and unchanged as long as the agent lives; `model` and the runtime's context may be NULL. */
 typedef struct eo_agent_config {
     const eo_port *port;
     const char *fleet;  /* names as in topics */
@@ -55,8 +55,8 @@ typedef struct eo_agent {
 
 /* Finds its state in the flash (an empty or a foreign flash is a new device), takes the next boot number, opens the
  * confirmed model and takes an interrupted update up again. Reads the whole of the model once, for its digest.
- * EO_ARGUMENT (a missing part, alignment), EO_TOO_SMALL (flash), EO_SIGNATURE or EO_MALFORMED (the enrolment's trust
- * root), EO_IO (the flash cannot be written). */
+ * EO_ARGUMENT (names, alignment, geometry, another fleet's trust root), EO_TOO_SMALL (flash), EO_SIGNATURE or
+ * EO_MALFORMED (the enrolment's trust root), EO_IO (the flash cannot be written). */
 eo_status eo_agent_start(eo_agent *agent, const eo_agent_config *config);
 
 /* One bounded piece of work. Answers after how many milliseconds it should be called again at the latest; 0 at once. */

@@ -8,22 +8,18 @@
 /* Fails to compile where EO_AGENT_FIXED_BYTES is too small. */
 typedef char eo_agent_memory_is_large_enough[sizeof(eo_agent_state) <= sizeof(eo_agent) ? 1 : -1];
 
-static eo_status check(const eo_agent_config *config) {
-    if (config->port == NULL || config->infer == NULL || config->arena == NULL || config->scratch == NULL ||
-        config->trust == NULL || config->target == NULL || config->fleet == NULL || config->device == NULL ||
-        !eo_name_check(config->fleet) || !eo_name_check(config->device) ||
-        (config->model != NULL && !eo_name_check(config->model)) || (uintptr_t)config->arena % 8u != 0 ||
-        (uintptr_t)config->scratch % 8u != 0)
-        return EO_ARGUMENT;
-    return EO_OK;
+static bool is_usable(const eo_agent_config *config) {
+    return eo_name_check(config->fleet) && eo_name_check(config->device) &&
+           (config->model == NULL || eo_name_check(config->model)) &&
+           ((uintptr_t)config->arena | (uintptr_t)config->scratch) % 8u == 0;
 }
 
 eo_status eo_agent_start(eo_agent *memory, const eo_agent_config *config) {
     eo_agent_state *agent = eo_state_of(memory);
     eo_trust_root root;
-    eo_status status = check(config);
-    if (status != EO_OK)
-        return status;
+    eo_status status;
+    if (!is_usable(config))
+        return EO_ARGUMENT;
     memset(agent, 0, sizeof *agent);
     agent->config = *config;
     agent->port = config->port;
@@ -157,14 +153,14 @@ eo_status eo_agent_will(const eo_agent *memory, char *topic, size_t topic_bytes,
 
 eo_status eo_agent_client_id(const eo_agent *memory, char *id, size_t id_bytes) {
     const eo_agent_state *agent = eo_const_state_of(memory);
-    if (id_bytes < sizeof "edgeops--" + strlen(agent->config.fleet) + strlen(agent->config.device))
+    if (id_bytes == 0)
         return EO_TOO_SMALL;
     eo_text text = eo_text_begin(id, id_bytes);
     eo_text_put(&text, "edgeops-");
     eo_text_put(&text, agent->config.fleet);
     eo_text_put(&text, "-");
     eo_text_put(&text, agent->config.device);
-    return EO_OK;
+    return text.left > 1u ? EO_OK : EO_TOO_SMALL; /* cut off, or as if */
 }
 
 void eo_agent_stop(eo_agent *memory) {

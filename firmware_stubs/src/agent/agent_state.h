@@ -236,6 +236,8 @@ eo_status eo_model_manifest(const eo_agent_state *agent, const eo_kept_manifest 
 /* And where its blobs lie in a slot, which need not be the one that it is kept in. */
 eo_status eo_model_layout(const eo_agent_state *agent, uint8_t slot, const eo_kept_manifest *kept,
                           eo_manifest *manifest, eo_slot_layout *layout);
+/* EO_RANGE, with words for a person: "<what>: 12 needed, 10 here". */
+eo_status eo_model_limit(eo_text *words, const char *what, uint32_t needed, uint32_t here);
 /* Finds the model of a manifest digest; EO_NOT_FOUND, or the slot. */
 uint8_t eo_model_slot(const eo_agent_state *agent, const uint8_t *digest, eo_kept_manifest *kept);
 /* Fills models[slot] with what the manifest says; digests are not checked. Words for a person where it fails. */

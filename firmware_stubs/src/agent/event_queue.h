@@ -16,14 +16,12 @@ typedef struct eo_queued_event {
     uint64_t uptime_ms;
     uint32_t number;
     uint32_t generation;
-    uint8_t source, event, target; /* event: eo_transition, or one of the notes below */
+    uint8_t source, event, target; /* also of what is no transition: damage is told with two equal states */
     uint8_t has_manifest;
     uint16_t reason_bytes; /* with its end; 0 without */
     uint16_t reserved;
     uint8_t manifest[32];
 } eo_queued_event;
-
-#define EO_NOTE_DAMAGED 64u /* said, but no transition */
 
 typedef struct eo_event_queue {
     uint16_t used;

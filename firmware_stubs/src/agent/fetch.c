@@ -9,7 +9,6 @@
 
 #define STALL_MS 60000u
 #define MAX_BAD 3u
-#define BLANK_BYTES 64u
 
 static void free_ask(eo_agent_state *agent, eo_ask *ask) {
     ask->state = EO_ASK_FREE;
@@ -131,10 +130,10 @@ static void prepare(eo_agent_state *agent) {
     fetch->phase = EO_FETCH_CLEARING_SLOT;
     if (agent->loaded == fetch->slot)
         agent->loaded = EO_NO_SLOT;
-    if (eo_update_digest(update, EO_PREVIOUS) != NULL && eo_model_slot(agent, update->digests[EO_PREVIOUS], &kept) == fetch->slot) {
+    const uint8_t *previous = eo_update_digest(update, EO_PREVIOUS);
+    if (previous != NULL && eo_model_slot(agent, previous, &kept) == fetch->slot)
         /* It makes room: nothing can go back to it any more. */
-        eo_driver_event(agent, EO_UPDATE_DAMAGED, 0, agent->memory.update.digests[EO_PREVIOUS]);
-    }
+        eo_driver_event(agent, EO_UPDATE_DAMAGED, 0, previous);
 }
 
 /* The slot is erased: the manifest goes in first, then what it names. */
@@ -166,9 +165,7 @@ static void look(eo_agent_state *agent) {
         eo_chunk chunk;
         uint8_t digest[32];
         eo_slot_chunk(&fetch->layout, agent->port, fetch->has, fetch->look, &chunk);
-        const uint32_t first = chunk.size < BLANK_BYTES ? chunk.size : BLANK_BYTES;
         if (!eo_bit(fetch->has, fetch->look) && chunk.sha256 != NULL &&
-            !eo_flash_blank(agent->port, chunk.at, first) &&
             eo_flash_sha256(agent->port, chunk.at, chunk.size, digest) == EO_OK &&
             memcmp(digest, chunk.sha256, sizeof digest) == 0)
             eo_set_bit(fetch->has, fetch->look, true);

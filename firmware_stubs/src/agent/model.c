@@ -35,14 +35,13 @@ static eo_status fault(eo_text *words, eo_status status, const char *what) {
     return status;
 }
 
-/* "<what>: 12 bytes are needed, 10 are there" */
-static eo_status too_large(eo_text *words, const char *what, uint32_t needed, uint32_t there) {
-    eo_text_put_number(words, needed);
-    eo_text_put(words, " bytes of ");
+eo_status eo_model_limit(eo_text *words, const char *what, uint32_t needed, uint32_t here) {
     eo_text_put(words, what);
-    eo_text_put(words, " are needed, ");
-    eo_text_put_number(words, there);
-    return fault(words, EO_TOO_SMALL, " are there");
+    eo_text_put(words, ": ");
+    eo_text_put_number(words, needed);
+    eo_text_put(words, " needed, ");
+    eo_text_put_number(words, here);
+    return fault(words, EO_RANGE, " here");
 }
 
 /* Values of a shape, 0 where it is none that this device takes. */
@@ -104,9 +103,9 @@ eo_status eo_model_digest(const eo_agent_state *agent, uint8_t slot, uint8_t par
     if (status != EO_OK)
         return status;
     const eo_slot_blob *blob = &layout.blobs[part];
-    if (eo_flash_sha256(agent->port, blob->at, blob->size, digest) != EO_OK)
-        return EO_IO;
-    return memcmp(digest, blob->sha256, sizeof digest) == 0 ? EO_OK : EO_DIGEST;
+    const bool same = eo_flash_sha256(agent->port, blob->at, blob->size, digest) == EO_OK &&
+                      memcmp(digest, blob->sha256, sizeof digest) == 0;
+    return same ? EO_OK : EO_DIGEST;
 }
 
 /* ---- the scratch memory: two front ends, quantized input, output, raw input, the front end's own ---- */
@@ -175,8 +174,8 @@ static eo_status open_chain(const eo_agent_state *agent, uint8_t slot, const eo_
     eo_step step;
     size_t count = 0;
     if (agent->config.scratch_bytes < 2u * aligned(sizeof(eo_features)) + needed)
-        return too_large(words, "scratch memory", (uint32_t)(2u * aligned(sizeof(eo_features)) + needed),
-                         (uint32_t)agent->config.scratch_bytes);
+        return eo_model_limit(words, "bytes of scratch", (uint32_t)(2u * aligned(sizeof(eo_features)) + needed),
+                              (uint32_t)agent->config.scratch_bytes);
     while (eo_step_next(&walk, &step) == EO_OK && count < EO_FEATURES_MAX_STEPS) {
         if ((size_t)(end - (const uint8_t *)numbers) < step.parameters.left * sizeof *numbers)
             return fault(words, EO_TOO_SMALL, "too little scratch memory");
@@ -216,7 +215,7 @@ eo_status eo_model_open(eo_agent_state *agent, uint8_t slot, eo_text *words) {
         return fault(words, status, eo_status_text(status));
     }
     if (arena > agent->config.arena_bytes)
-        return too_large(words, "arena", (uint32_t)arena, (uint32_t)agent->config.arena_bytes);
+        return eo_model_limit(words, "bytes of arena", (uint32_t)arena, (uint32_t)agent->config.arena_bytes);
     status = eo_observe_plan_open(&plan, base + model->observe_at, model->observe_bytes);
     if (status == EO_OK)
         status = eo_model_manifest(agent, &model->kept, &manifest);
@@ -234,7 +233,7 @@ eo_status eo_model_open(eo_agent_state *agent, uint8_t slot, eo_text *words) {
     const size_t scratch = scratch_of(agent, slot).bytes;
     return scratch <= agent->config.scratch_bytes
                ? EO_OK
-               : too_large(words, "scratch memory", (uint32_t)scratch, (uint32_t)agent->config.scratch_bytes);
+               : eo_model_limit(words, "bytes of scratch", (uint32_t)scratch, (uint32_t)agent->config.scratch_bytes);
 }
 
 eo_status eo_model_infer(eo_agent_state *agent, uint8_t slot, const int8_t *input, size_t input_bytes,

@@ -39,7 +39,7 @@ eo_status eo_memory_load(eo_agent_state *agent) {
             return EO_IO;
     }
     if (memory->format != FORMAT || memory->update.lifecycle >= EO_STATE_COUNT) {
-        /* The first number is random, so that a device whose flash was wiped does not repeat the keys of old reports. */
+        /* The first number is random, so that a device whose flash was wiped does not repeat old reports' keys. */
         memset(memory, 0, sizeof *memory);
         if (port->random(port->context, &memory->boot, sizeof memory->boot) != EO_OK)
             return EO_IO;

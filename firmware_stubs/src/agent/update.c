@@ -138,11 +138,9 @@ static void promote(eo_update_state *state) {
 }
 
 static void say(eo_update_state *state, const char *reason, const char *ending) {
-    char words[EO_REASON_BYTES + 1]; /* the reason may be the state's own */
-    eo_text text = eo_text_begin(words, sizeof words);
+    eo_text text = eo_text_begin(state->reason, EO_REASON_BYTES + 1u);
     eo_text_put_bytes(&text, reason, eo_text_cut(reason, EO_REASON_BYTES - strlen(ending)));
     eo_text_put(&text, ending);
-    memcpy(state->reason, words, sizeof words);
 }
 
 static uint32_t retry_seconds(uint32_t attempts) {

@@ -94,7 +94,7 @@ typedef struct eo_update_event {
     uint16_t attempt;
     uint32_t generation;
     uint32_t shadow;
-    const char *reason;   /* of REFUSED */
+    const char *reason;   /* of REFUSED; not the state's own */
     uint32_t inferences;  /* of SHADOWED: seen; of INFERRED and WAITED: wanted by the manifest's trial */
     uint32_t errors;      /* of SHADOWED */
     uint32_t max_errors;  /* of the manifest's trial */

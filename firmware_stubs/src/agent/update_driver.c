@@ -48,10 +48,8 @@ void eo_driver_apply(eo_agent_state *agent, const eo_update_event *event) {
     /* The actions carry a digest each: some 280 bytes. */
     eo_update_actions actions;
     const uint8_t before = agent->memory.update.lifecycle;
-    if (eo_update_step(&agent->memory.update, event, &actions) != EO_OK) {
-        eo_say(agent, "not allowed here", eo_lifecycle_name(before));
-        return;
-    }
+    if (eo_update_step(&agent->memory.update, event, &actions) != EO_OK)
+        return; /* what the table does not allow changes nothing */
     /* A trial's running count is not worth a write per inference: it starts again after a power cut. */
     if (actions.count > 0 || event->kind <= EO_UPDATE_DAMAGED)
         eo_memory_save(agent);
@@ -100,7 +98,7 @@ void eo_driver_damaged(eo_agent_state *agent, const uint8_t *digest, const char 
     const uint8_t here = agent->memory.update.lifecycle;
     uint8_t copy[32];
     memcpy(copy, digest, sizeof copy); /* it is the state's own, which changes */
-    eo_uplink_event(agent, here, EO_NOTE_DAMAGED, here, copy, words);
+    eo_uplink_event(agent, here, EO_EVENT_damaged, here, copy, words);
     eo_driver_event(agent, EO_UPDATE_DAMAGED, 0, copy);
 }
 
@@ -112,48 +110,34 @@ static void give_up(eo_agent_state *agent, eo_status status, const char *words) 
 
 /* ---- the manifest ---- */
 
-static eo_status limit(eo_text *words, const char *what, uint32_t needed, uint32_t there) {
-    eo_text_put(words, what);
-    eo_text_put(words, ": ");
-    eo_text_put_number(words, needed);
-    eo_text_put(words, " needed, ");
-    eo_text_put_number(words, there);
-    eo_text_put(words, " here");
-    return EO_RANGE;
-}
-
 static eo_status check_fit(const eo_agent_state *agent, const eo_manifest *manifest, uint32_t envelope_bytes,
                            eo_text *words) {
     static const uint16_t version[3] = {0, 1, 0};
     const eo_update_state *update = &agent->memory.update;
     eo_slot_layout layout;
     if (!eo_view_is(manifest->model, agent->memory.model)) {
-        eo_text_put(words, "the manifest is of model ");
-        eo_text_put_bytes(words, manifest->model.bytes, manifest->model.size);
+        eo_text_put(words, "the manifest is of another model");
         return EO_RANGE;
     }
     if (manifest->security_counter < update->security_counter)
-        return limit(words, "security counter", update->security_counter, manifest->security_counter);
+        return eo_model_limit(words, "security counter", update->security_counter, manifest->security_counter);
     for (uint8_t i = 0; i < 3u && manifest->min_agent[i] >= version[i]; i++)
         if (manifest->min_agent[i] > version[i]) {
             eo_text_put(words, "this agent is older than it needs");
             return EO_RANGE;
         }
     if (!manifest->fits) {
-        eo_text_put(words, "this device takes ");
-        eo_text_put(words, agent->config.infer->runtime);
-        eo_text_put(words, " for ");
-        eo_text_put(words, agent->config.target);
-        eo_text_put(words, "; the version has none");
+        eo_text_put(words, "no artifact for this device's runtime and target");
         return EO_UNSUPPORTED;
     }
     if (manifest->artifact.arena_bytes > agent->config.arena_bytes)
-        return limit(words, "bytes of arena", manifest->artifact.arena_bytes, (uint32_t)agent->config.arena_bytes);
+        return eo_model_limit(words, "bytes of arena", manifest->artifact.arena_bytes,
+                              (uint32_t)agent->config.arena_bytes);
     switch (eo_slot_layout_of(&layout, agent->port, 0, agent->map.slot_bytes, envelope_bytes, manifest)) {
     case EO_OK:
         return EO_OK;
     case EO_FULL:
-        return limit(words, "bytes of flash", layout.bytes, agent->map.slot_bytes);
+        return eo_model_limit(words, "bytes of flash", layout.bytes, agent->map.slot_bytes);
     case EO_UNSUPPORTED:
         eo_text_put(words, "its chunks do not suit this flash");
         return EO_UNSUPPORTED;
@@ -287,10 +271,10 @@ static eo_status open_slot(eo_agent_state *agent, const uint8_t *digest, uint8_t
         return EO_NOT_FOUND;
     }
     eo_status status = eo_model_place(agent, slot, &kept, words);
-    if (status == EO_OK && (eo_model_digest(agent, slot, EO_PART_MODEL) != EO_OK ||
-                            eo_model_digest(agent, slot, EO_PART_OBSERVE) != EO_OK)) {
-        eo_text_put(words, "its slot is damaged");
-        status = EO_DIGEST;
+    for (uint8_t part = EO_PART_OBSERVE; part < EO_PART_COUNT && status == EO_OK; part++) {
+        status = eo_model_digest(agent, slot, part);
+        if (status != EO_OK)
+            eo_text_put(words, "a blob does not match its digest");
     }
     if (status == EO_OK)
         status = eo_model_open(agent, slot, words);

@@ -28,7 +28,7 @@ void eo_uplink_event(eo_agent_state *agent, uint8_t source, uint8_t event, uint8
         memcpy(queued.manifest, manifest, sizeof queued.manifest);
     eo_event_queue_put(&agent->events, &queued, reason);
     eo_say(agent, eo_lifecycle_name(target),
-           reason != NULL ? reason : event == EO_NOTE_DAMAGED ? "damaged" : eo_transition_name(event));
+           reason != NULL ? reason : eo_transition_name(event));
 }
 
 static eo_status send_event(eo_agent_state *agent) {
@@ -44,7 +44,7 @@ static eo_status send_event(eo_agent_state *agent) {
         .generation = queued.generation,
         .source = eo_lifecycle_name(queued.source),
         .target = eo_lifecycle_name(queued.target),
-        .event = queued.event == EO_NOTE_DAMAGED ? "damaged" : eo_transition_name(queued.event),
+        .event = eo_transition_name(queued.event),
         .manifest = queued.has_manifest ? queued.manifest : NULL,
         .reason = reason,
         .uptime_ms = queued.uptime_ms,
@@ -57,17 +57,8 @@ static eo_status send_event(eo_agent_state *agent) {
     return status;
 }
 
-static const char *held_words(const eo_agent_state *agent, char *bytes, size_t size) {
-    eo_text text = eo_text_begin(bytes, size);
-    eo_text_put(&text, "it starts at its place in the spread of ");
-    eo_text_put_number(&text, agent->memory.spread_ms / 1000u);
-    eo_text_put(&text, " s");
-    return bytes;
-}
-
 static eo_status send_state(eo_agent_state *agent) {
     const eo_update_state *update = &agent->memory.update;
-    char held[64];
     size_t size;
     const uint8_t shadow_of = eo_update_digest(update, EO_CANDIDATE) != NULL ? agent->candidate : agent->confirmed;
     const eo_model_state model = {
@@ -78,11 +69,11 @@ static eo_status send_state(eo_agent_state *agent) {
         .previous = eo_update_digest(update, EO_PREVIOUS),
         .candidate = eo_update_digest(update, EO_CANDIDATE),
         .reason = update->reason[0] != '\0' ? update->reason
-                  : agent->held             ? held_words(agent, held, sizeof held)
+                  : agent->held             ? "it waits for its place in the spread"
                                             : NULL,
         .security_counter = update->security_counter,
         .attempts = update->attempts,
-        .retry_in_ms = update->retry && agent->retry && !eo_due(agent, agent->retry_at) ? agent->retry_at - agent->now : 0,
+        .retry_in_ms = agent->retry && !eo_due(agent, agent->retry_at) ? agent->retry_at - agent->now : 0,
         .shadow = agent->shadow_slot != EO_NO_SLOT && agent->shadow_slot == shadow_of ? &agent->shadow : NULL,
         .artifact = agent->confirmed != EO_NO_SLOT
                         ? agent->port->flash.base + agent->models[agent->confirmed].artifact_at

@@ -81,11 +81,8 @@ bool eo_flash_blank(const eo_port *port, uint32_t at, uint32_t size) {
 
 eo_status eo_flash_clear(const eo_port *port, uint32_t at) {
     const uint32_t size = port->flash.erase_bytes;
-    if (eo_flash_blank(port, at, size))
-        return EO_OK;
-    if (port->flash_erase(port->context, at) != EO_OK || !eo_flash_blank(port, at, size))
-        return EO_IO;
-    return EO_OK;
+    /* that it is blank then shows when it is written */
+    return eo_flash_blank(port, at, size) ? EO_OK : port->flash_erase(port->context, at);
 }
 
 uint32_t eo_crc32(uint32_t crc, const void *bytes, size_t size) {

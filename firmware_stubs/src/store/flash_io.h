@@ -36,7 +36,7 @@ eo_status eo_flash_write_end(eo_flash_writer *writer);
 /* Whether all of a range reads as erased. */
 bool eo_flash_blank(const eo_port *port, uint32_t at, uint32_t size);
 
-/* Erases the block at `at` unless it is blank. EO_IO where it is not blank afterwards. */
+/* Erases the block at `at` unless it is blank. */
 eo_status eo_flash_clear(const eo_port *port, uint32_t at);
 
 /* CRC-32 (the one of Ethernet and ZIP), continued from `crc`, 0 at first. */

@@ -9,7 +9,7 @@
 eo_status eo_flash_map_of(eo_flash_map *map, const eo_flash_geometry *flash) {
     const uint32_t block = flash->erase_bytes, unit = flash->program_bytes;
     if (flash->base == NULL || (uintptr_t)flash->base % 8u != 0 || unit == 0 || unit > EO_MAX_PROGRAM_BYTES ||
-        (unit & (unit - 1u)) != 0 || block < 64u || block > 0x100000u || block % unit != 0 || block % 8u != 0 ||
+        (unit & (unit - 1u)) != 0 || block == 0 || block > 0x100000u || block % EO_MAX_PROGRAM_BYTES != 0 ||
         flash->bytes % block != 0 || flash->bytes > 0x40000000u)
         return EO_ARGUMENT;
     map->journal_at = 0;

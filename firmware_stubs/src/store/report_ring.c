@@ -177,35 +177,29 @@ eo_status eo_report_ring_put(eo_report_ring *ring, const eo_kept_report *report,
                              uint32_t size, uint32_t *dropped) {
     report_head head = {REPORT_MAGIC, (uint32_t)sizeof *report + size, 0, 0};
     const uint32_t needed = payload_at(ring, 0) + rounded(ring, head.size);
-    eo_status status = EO_TOO_SMALL;
-    if (first_place(ring) + needed <= ring->sector_bytes) {
+    eo_status status = first_place(ring) + needed <= ring->sector_bytes ? EO_OK : EO_TOO_SMALL;
+    if (status == EO_OK && ring->place + needed > ring->sector_bytes)
+        status = turn_over(ring, dropped);
+    if (status == EO_OK) {
+        const uint32_t at = sector_at(ring, ring->sector) + ring->place;
+        eo_flash_writer writer;
         head.payload_crc = eo_crc32(eo_crc32(0, report, sizeof *report), counters, size);
         head.crc = eo_crc32(0, &head, offsetof(report_head, crc));
-        for (uint32_t tries = 0; tries < 2u; tries++) {
-            if (ring->place + needed > ring->sector_bytes) {
-                status = turn_over(ring, dropped);
-                if (status != EO_OK)
-                    continue;
-            }
-            const uint32_t at = sector_at(ring, ring->sector) + ring->place;
-            eo_flash_writer writer;
-            eo_flash_write_begin(&writer, ring->port, at, sector_at(ring, ring->sector) + ring->sector_bytes);
-            eo_flash_write(&writer, &head, sizeof head);
+        ring->place += needed;
+        eo_flash_write_begin(&writer, ring->port, at, at + needed);
+        eo_flash_write(&writer, &head, sizeof head);
+        status = eo_flash_write_end(&writer);
+        if (status == EO_OK) {
+            eo_flash_write_begin(&writer, ring->port, payload_at(ring, at), at + needed);
+            eo_flash_write(&writer, report, sizeof *report);
+            eo_flash_write(&writer, counters, size);
             status = eo_flash_write_end(&writer);
-            if (status == EO_OK) {
-                eo_flash_write_begin(&writer, ring->port, payload_at(ring, at), writer.limit);
-                eo_flash_write(&writer, report, sizeof *report);
-                eo_flash_write(&writer, counters, size);
-                status = eo_flash_write_end(&writer);
-            }
-            if (status == EO_OK) {
-                ring->place += needed;
-                return EO_OK;
-            }
-            ring->place = ring->sector_bytes; /* what is behind a torn report is not used */
         }
+        if (status != EO_OK)
+            ring->place = ring->sector_bytes; /* what is behind a torn report is not used */
     }
-    ++*dropped;
+    if (status != EO_OK)
+        ++*dropped;
     return status;
 }
 

@@ -52,14 +52,7 @@ eo_status eo_manifest_copy(const eo_port *port, uint32_t area, uint32_t limit, c
     to.payload_at = to.at + (from->payload_at - from->at);
     eo_flash_writer writer;
     eo_flash_write_begin(&writer, port, to.at, limit);
-    for (uint32_t done = 0; done < from->size;) {
-        uint8_t piece[EO_MAX_PROGRAM_BYTES];
-        uint32_t part = from->size - done < sizeof piece ? from->size - done : (uint32_t)sizeof piece;
-        if (port->flash_read(port->context, from->at + done, piece, part) != EO_OK)
-            return EO_IO;
-        eo_flash_write(&writer, piece, part);
-        done += part;
-    }
+    eo_flash_write(&writer, port->flash.base + from->at, from->size);
     const eo_status status = eo_flash_write_end(&writer);
     return status == EO_OK ? eo_manifest_seal(port, area, &to) : status;
 }

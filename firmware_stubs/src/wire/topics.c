@@ -149,12 +149,15 @@ static bool take_digest(reading *from, uint8_t *sha256)
         return false;
     }
     for (n = 0; n < 2 * EO_DIGEST_BYTES; n++) {
-        const char *digit = (const char *)memchr(HEX, from->at[n], 16);
+        unsigned digit = 0;
 
-        if (digit == NULL) {
+        while (digit < 16 && HEX[digit] != from->at[n]) {
+            digit++;
+        }
+        if (digit == 16) {
             return false;
         }
-        sha256[n / 2] = (uint8_t)(sha256[n / 2] << 4 | (digit - HEX));
+        sha256[n / 2] = (uint8_t)((unsigned)sha256[n / 2] << 4 | digit);
     }
     from->at += 2 * EO_DIGEST_BYTES;
     from->left -= 2 * EO_DIGEST_BYTES;

@@ -1,5 +1,5 @@
-/* A device whose broker is its enemy: messages of any length, in pieces of any size, cut off anywhere, on any topic that
- * it asked for or did not, chunks altered, the link and the power going away. Whatever comes: the flash is written as
+/* A device whose broker is its enemy: messages of any length, in pieces of any size, cut off anywhere, on any topic
+ * that it asked for or did not, chunks altered, the link and the power going away. Whatever comes: the flash is written as
  * flash has to be, a version that was not signed never runs, and with an honest broker the update ends well. */
 #include "../fake_device.h"
 
