@@ -89,16 +89,15 @@ def strided_slice(one: Lowering) -> Group:
     for axis, (begin, end, step) in enumerate(zip(begins, ends, steps, strict=True)):
         bit, size = 1 << axis, shape[axis]
         lowest, highest = (0, size) if step > 0 else (-1, size - 1)
+        begin = begin + size if begin < 0 else begin
+        end = end + size if end < 0 else end
+        if one.option("begin_mask") & bit:
+            begin = lowest if step > 0 else highest
+        if one.option("end_mask") & bit:
+            end = highest if step > 0 else lowest
         if one.option("shrink_axis_mask") & bit:
-            begin = begin + size if begin < 0 else begin
-            end, step = begin + 1, 1
-        else:
-            begin = begin + size if begin < 0 else begin
-            end = end + size if end < 0 else end
-            if one.option("begin_mask") & bit:
-                begin = lowest if step > 0 else highest
-            if one.option("end_mask") & bit:
-                end = highest if step > 0 else lowest
+            # the kernel heeds the mask of begins here too, and no other
+            end, step, lowest, highest = begin + 1, 1, 0, size
         begin, end = min(max(begin, lowest), highest), min(max(end, lowest), highest)
         sizes[axis] = max(0, -(-(end - begin) // step))
         moved[axis] = strides[axis] * step

@@ -23,6 +23,7 @@ README = CHECKOUT / "README.md"
 PAGES = [
     README,
     CHECKOUT / "CHANGELOG.md",
+    CHECKOUT / "firmware_stubs" / "README.md",
     *sorted(p for p in (CHECKOUT / "docs").rglob("*.md") if not p.name.endswith(".in.md")),
 ]
 

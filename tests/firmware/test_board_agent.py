@@ -3,8 +3,6 @@ killed in the middle of a download and takes it up where it was."""
 
 from __future__ import annotations
 
-import re
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,8 +13,8 @@ from typing import TypeVar
 import numpy as np
 import paho.mqtt.client as paho
 import pytest
-from conftest import find_mosquitto
 from firmware import emulator
+from firmware.logged_broker import LoggedBroker, logged_broker
 from paho.mqtt.enums import CallbackAPIVersion
 from support import packages
 from support.packages import DEVICE, FLEET, KEYS, MODEL, TEN_A_WINDOW, TFLITE, Package
@@ -34,7 +32,6 @@ BOARD = emulator.BOARDS[0]
 PATIENCE_S = 60.0
 IN_FLIGHT = 8
 """Chunks that the agent asks for at a time."""
-SENT = re.compile(rf"Sending PUBLISH to edgeops-{FLEET}-{DEVICE} [^'\n]*'([^'\n]*/blob/[^'\n]*)'")
 M = TypeVar("M", bound=Message)
 
 
@@ -94,26 +91,9 @@ class Control:
 
 
 @pytest.fixture
-def port(tmp_path: Path) -> Iterator[int]:
-    """A private Mosquitto's port."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        number = int(probe.getsockname()[1])
-    binary = find_mosquitto()
-    assert binary is not None
-    config = tmp_path / "mosquitto.conf"
-    config.write_text(f"listener {number} 127.0.0.1\nallow_anonymous true\npersistence false\nlog_type all\n")
-    with emulator.running([binary, "-c", str(config)], tmp_path / "mosquitto.log"):
-        await_that(lambda: accepts(number), tmp_path / "mosquitto.log")
-        yield number
-
-
-def accepts(port: int) -> bool:
-    try:
-        with socket.create_connection(("127.0.0.1", port), timeout=2):
-            return True
-    except OSError:
-        return False
+def broker(tmp_path: Path) -> Iterator[LoggedBroker]:
+    with logged_broker(tmp_path) as started:
+        yield started
 
 
 @contextmanager
@@ -148,17 +128,12 @@ def package(version: int) -> Package:
     return packages.build(version, execution=(plan.plan + padding, plan.arena_bytes))
 
 
-def chunks_sent(folder: Path) -> list[str]:
-    """The topics of all chunks that Mosquitto has sent to the device, in their order."""
-    return SENT.findall((folder / "mosquitto.log").read_text())
-
-
-def test_joins_takes_a_model_predicts_and_reports(tmp_path: Path, port: int) -> None:
-    control = Control(port)
+def test_joins_takes_a_model_predicts_and_reports(tmp_path: Path, broker: LoggedBroker) -> None:
+    control = Control(broker.port)
     first = package(1)
     control.publish(first)
     control.desire(first)
-    with agent(tmp_path, port) as log:
+    with agent(tmp_path, broker.port) as log:
         await_that(lambda: control.confirmed() == first.digest, log)
         await_that(lambda: len(control.heard(Kind.REPORT, Report)) >= 2, log)
         assert control.heard(Kind.PRESENCE, Presence)[-1].online
@@ -167,34 +142,36 @@ def test_joins_takes_a_model_predicts_and_reports(tmp_path: Path, port: int) -> 
     assert control.steps()[-1] == "CONFIRMED"
 
 
-def test_is_killed_in_the_middle_of_a_download_and_takes_it_up_again(tmp_path: Path, port: int) -> None:
+def test_is_killed_in_the_middle_of_a_download_and_takes_it_up_again(
+    tmp_path: Path, broker: LoggedBroker
+) -> None:
     """A model of which some chunks are missing: the board takes those that are there and is killed. Then all are
     there, and it asks for what it lacks."""
-    control = Control(port)
+    control = Control(broker.port)
     first, second = package(1), package(2)
     control.publish(first)
     control.desire(first)
     chunks = {topics.chunk(FLEET, *chunk): data for chunk, data in second.chunks.items()}
     plan = topics.chunk(FLEET, second.manifest.artifacts[1].blob.hex, 0).removesuffix("0")
     withheld = [topic for topic in chunks if topic.startswith(plan)][-10:]
-    with agent(tmp_path, port) as log:
+    with agent(tmp_path, broker.port) as log:
         await_that(lambda: control.confirmed() == first.digest, log)
         for topic in chunks.keys() - set(withheld):
             control.retain(topic, chunks[topic])
-        already = len(chunks_sent(tmp_path))
+        already = len(broker.chunks_sent(FLEET, DEVICE))
         control.desire(second)
         there = {topic for topic in chunks.keys() - set(withheld) if topic.startswith(plan)}
-        await_that(lambda: there <= set(chunks_sent(tmp_path)[already:]), log)
-    already = len(chunks_sent(tmp_path))
+        await_that(lambda: there <= set(broker.chunks_sent(FLEET, DEVICE)[already:]), log)
+    already = len(broker.chunks_sent(FLEET, DEVICE))
     for topic in withheld:
         control.retain(topic, chunks[topic])
-    with agent(tmp_path, port) as log:
+    with agent(tmp_path, broker.port) as log:
         await_that(lambda: control.confirmed() == second.digest, log)
     control.close()
-    resent = there & set(chunks_sent(tmp_path)[already:])
+    resent = there & set(broker.chunks_sent(FLEET, DEVICE)[already:])
     assert len(there) > 3 * IN_FLIGHT
     assert len(resent) <= IN_FLIGHT, "only what was on its way is taken again"
-    assert set(withheld) <= set(chunks_sent(tmp_path)[already:])
+    assert set(withheld) <= set(broker.chunks_sent(FLEET, DEVICE)[already:])
     assert control.steps()[-2:] == ["TRIAL", "CONFIRMED"]
     boots = {event.boot for event in control.heard(Kind.EVENT, Event)}
     assert len(boots) == 2

@@ -12,9 +12,9 @@ from compile.op_models import Model
 from compile.test_moves import slices
 from compile.test_operators import convolutions, dense_layers, means, poolings, sums
 from compile.test_recurrent import lstm_model, svdf_model
-from compile.test_refusals import strange
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from targets.fit_models import model as fit_model
 
 from edgeops.compile import compile_plan
 from edgeops.compile.plan_format import MOST_CLASSES, MOST_SUMMED
@@ -22,7 +22,7 @@ from edgeops.core.errors import DataError
 
 OK = 0
 MANY = settings(
-    max_examples=60,
+    max_examples=40,
     deadline=None,
     derandomize=True,
     suppress_health_check=list(HealthCheck),
@@ -68,19 +68,25 @@ def with_changed_scales(content: bytes, choices: Sequence[tuple[int, float, int]
 
 
 class TestWhateverIsCompiledIsOpened:
-    def test_operators_whose_tensors_belong_together_only_by_chance(self, host_build: Path) -> None:
+    def test_models_with_damaged_bytes(self, host_build: Path) -> None:
         opened = 0
+        damage = st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), min_size=1, max_size=4)
+        whole = st.sampled_from(("separable", "mixed", "dense_per_channel")).map(fit_model)
 
-        @given(contents=st.lists(strange(), min_size=10, max_size=30))
+        @given(models=st.lists(st.tuples(whole, damage), min_size=20, max_size=40))
         @MANY
-        def check(contents: list[bytes]) -> None:
+        def check(models: list[tuple[bytes, list[tuple[int, int]]]]) -> None:
             nonlocal opened
-            plans = compiled(contents)
+            contents = [bytearray(content) for content, _ in models]
+            for content, (_, changed) in zip(contents, models, strict=True):
+                for at, value in changed:
+                    content[at % len(content)] = value
+            plans = compiled([bytes(content) for content in contents])
             assert statuses(host_build, plans) == [OK] * len(plans)
             opened += len(plans)
 
         check()
-        assert opened > 20
+        assert opened > 100
 
     def test_operators_with_scales_of_any_size(self, host_build: Path) -> None:
         opened = refused = 0
@@ -91,7 +97,9 @@ class TestWhateverIsCompiledIsOpened:
 
         @given(
             models=st.lists(
-                st.tuples(MODELS | recurrent, st.lists(changes, min_size=1, max_size=3)), max_size=20
+                st.tuples(MODELS | recurrent, st.lists(changes, min_size=1, max_size=3)),
+                min_size=5,
+                max_size=10,
             )
         )
         @MANY

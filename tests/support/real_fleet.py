@@ -26,7 +26,7 @@ from edgeops.control.devices import enroll_device
 from edgeops.control.rollout_orders import plan_of, start_in_workspace
 from edgeops.control.rollout_views import rollout_facts
 from edgeops.control.serve import ControlPlane
-from edgeops.control.settings import ReportSettings, RolloutSettings, Settings
+from edgeops.control.settings import DriftSettings, ReportSettings, RolloutSettings, Settings
 from edgeops.control.workspace import Workspace, init_workspace
 from edgeops.core import topics
 from edgeops.core.features.steps import quantized_input
@@ -107,12 +107,15 @@ class RealFleet:
         devices: int,
         device_url: str | None = None,
         labels: bool = True,
+        window: int = 10,
+        drift: DriftSettings | None = None,
         **rollout: object,
     ) -> None:
         settings = Settings(
             FLEET,
             url,
-            report=ReportSettings(10, 0, labels=labels),
+            report=ReportSettings(window, 0, labels=labels),
+            drift=drift or DriftSettings(),
             rollout=RolloutSettings(**rollout),  # type: ignore[arg-type]
         )
         self.workspace: Workspace = init_workspace(root, settings)

@@ -107,7 +107,7 @@ void eo_agent_message_begin(eo_agent *memory, const char *topic, size_t total) {
         if (total <= sizeof agent->buffer)
             stream->what = EO_IN_BUFFER;
         else
-            eo_say(agent, "dropped a message", "it is longer than EO_MESSAGE_BYTES");
+            eo_say(agent, "dropped a message", eo_status_text(EO_TOO_SMALL));
         break;
     default:
         break;

@@ -82,13 +82,12 @@ eo_status eo_model_place(eo_agent_state *agent, uint8_t slot, const eo_kept_mani
     model->labels = (uint8_t)manifest.labels.left;
     if (model->input_values == 0 || model->output_values == 0)
         return fault(words, EO_UNSUPPORTED, "input or output is not int8");
-    if (manifest.output_kind == EO_OUTPUT_OTHER)
-        return fault(words, EO_UNSUPPORTED, "an unknown output kind");
-    if (manifest.output_kind == EO_OUTPUT_RECONSTRUCTION) {
-        if (!manifest.has_threshold || eo_reconstruction_begin(&model->reconstruction, &manifest.input,
-                                                               &manifest.output, manifest.threshold) != EO_OK)
-            return fault(words, EO_RANGE, "no threshold, or no such output");
-    }
+    /* a reconstruction without a threshold has 0, which is out of range */
+    if (manifest.output_kind == EO_OUTPUT_OTHER ||
+        (manifest.output_kind == EO_OUTPUT_RECONSTRUCTION &&
+         eo_reconstruction_begin(&model->reconstruction, &manifest.input, &manifest.output,
+                                 manifest.has_threshold ? manifest.threshold : 0) != EO_OK))
+        return fault(words, EO_RANGE, "its output is not of a known kind");
     const uint32_t scores = manifest.output_kind == EO_OUTPUT_RECONSTRUCTION ? 2u : model->output_values;
     if (scores != manifest.labels.left || scores == 0)
         return fault(words, EO_RANGE, "labels and outputs differ");

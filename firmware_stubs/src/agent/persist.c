@@ -63,7 +63,7 @@ void eo_memory_save(eo_agent_state *agent) {
         return;
     }
     if (!agent->unsaved)
-        eo_say(agent, "the update's state is not written", eo_status_text(EO_IO));
+        eo_say(agent, "state not written", eo_status_text(EO_IO));
     agent->unsaved = true;
     agent->unsaved_at = agent->now;
 }

@@ -65,7 +65,7 @@ static void keep(eo_agent_state *agent, uint32_t size) {
     if (eo_report_ring_waiting(ring, 0, &oldest) == 0)
         progressed(agent);
     if (eo_report_ring_put(ring, &kept, agent->buffer, size, &reporting->dropped) != EO_OK)
-        eo_say(agent, "a report is not kept", eo_status_text(EO_IO));
+        eo_say(agent, "report not kept", eo_status_text(EO_IO));
     const uint32_t turned = (ring->sector + ring->sectors - before) % ring->sectors;
     turn(&reporting->fresh, turned);
     turn(&reporting->again, turned);

@@ -112,7 +112,6 @@ static void give_up(eo_agent_state *agent, eo_status status, const char *words) 
 
 static eo_status check_fit(const eo_agent_state *agent, const eo_manifest *manifest, uint32_t envelope_bytes,
                            eo_text *words) {
-    static const uint16_t version[3] = {0, 1, 0};
     const eo_update_state *update = &agent->memory.update;
     eo_slot_layout layout;
     if (!eo_view_is(manifest->model, agent->memory.model)) {
@@ -121,13 +120,13 @@ static eo_status check_fit(const eo_agent_state *agent, const eo_manifest *manif
     }
     if (manifest->security_counter < update->security_counter)
         return eo_model_limit(words, "security counter", update->security_counter, manifest->security_counter);
-    for (uint8_t i = 0; i < 3u && manifest->min_agent[i] >= version[i]; i++)
-        if (manifest->min_agent[i] > version[i]) {
-            eo_text_put(words, "this agent is older than it needs");
-            return EO_RANGE;
-        }
+    const uint16_t *needs = manifest->min_agent; /* this is EO_AGENT_VERSION_TEXT */
+    if (needs[0] > 0 || needs[1] > 1u || (needs[1] == 1u && needs[2] > 0)) {
+        eo_text_put(words, "this agent is older than it needs");
+        return EO_RANGE;
+    }
     if (!manifest->fits) {
-        eo_text_put(words, "no artifact for this device's runtime and target");
+        eo_text_put(words, "no artifact for this runtime and target");
         return EO_UNSUPPORTED;
     }
     if (manifest->artifact.arena_bytes > agent->config.arena_bytes)
@@ -138,11 +137,8 @@ static eo_status check_fit(const eo_agent_state *agent, const eo_manifest *manif
         return EO_OK;
     case EO_FULL:
         return eo_model_limit(words, "bytes of flash", layout.bytes, agent->map.slot_bytes);
-    case EO_UNSUPPORTED:
-        eo_text_put(words, "its chunks do not suit this flash");
-        return EO_UNSUPPORTED;
-    default:
-        eo_text_put(words, "too many chunks");
+    default: /* too many of them, or no multiple of what the flash writes at a time */
+        eo_text_put(words, "its chunks do not suit this device");
         return EO_RANGE;
     }
 }
