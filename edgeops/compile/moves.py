@@ -96,8 +96,9 @@ def strided_slice(one: Lowering) -> Group:
         if one.option("end_mask") & bit:
             end = highest if step > 0 else lowest
         if one.option("shrink_axis_mask") & bit:
-            # the kernel heeds the mask of begins here too, and no other
-            end, step, lowest, highest = begin + 1, 1, 0, size
+            if step < 0:
+                raise _mismatch(one)
+            end, step = begin + 1, 1  # the kernel heeds the mask of begins here too
         begin, end = min(max(begin, lowest), highest), min(max(end, lowest), highest)
         sizes[axis] = max(0, -(-(end - begin) // step))
         moved[axis] = strides[axis] * step

@@ -17,10 +17,9 @@ TOOLS := $(patsubst tools/%.c,$(HOST)/%,$(wildcard tools/*.c))
 C_TESTS := $(patsubst tests/%.c,$(HOST)/tests/%,$(wildcard tests/*_test.c))
 
 # system headers, so that our warnings do not judge them
-DEPS_INCLUDES := -isystem $(DEPS)/zcbor/include -isystem $(DEPS)/monocypher -isystem $(DEPS)/mbedtls/include
-DEPS_DEFINES := -DMBEDTLS_CONFIG_FILE='"trust/mbedtls_config.h"' -DZCBOR_CANONICAL
-DEPS_SOURCES := $(DEPS)/zcbor/src/zcbor_common.c $(DEPS)/zcbor/src/zcbor_decode.c $(DEPS)/zcbor/src/zcbor_encode.c \
-    $(DEPS)/monocypher/monocypher.c $(addprefix $(DEPS)/mbedtls/library/,sha256.c sha512.c platform_util.c)
+DEPS_INCLUDES := -isystem $(DEPS)/monocypher -isystem $(DEPS)/mbedtls/include
+DEPS_DEFINES := -DMBEDTLS_CONFIG_FILE='"trust/mbedtls_config.h"'
+DEPS_SOURCES := $(DEPS)/monocypher/monocypher.c $(addprefix $(DEPS)/mbedtls/library/,sha256.c sha512.c platform_util.c)
 HOST_DEPS_OBJECTS := $(DEPS_SOURCES:%.c=$(HOST)/%.o)
 
 host: $(HOST)/libedgeops.a $(TOOLS) $(C_TESTS)

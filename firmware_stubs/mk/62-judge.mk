@@ -21,6 +21,10 @@ $(JUDGE)/judged.cmake: $(JUDGE)/wire.cddl $(JUDGE)/env/.complete
 	$(JUDGE)/env/bin/zcbor code --cddl $< --decode --encode --default-max-qty 1 --entry-types $(JUDGED) \
 	    --output-cmake $@ >$(JUDGE)/zcbor.log
 
-$(JUDGE)/wire_judge: tests/judge/wire_judge.c tools/lines.h $(JUDGE)/judged.cmake | $(DEPS)/.complete
-	$(CC) -std=c99 -O1 -g -w -DZCBOR_CANONICAL $(DEPS_INCLUDES) $(INCLUDES) -Itools -I$(JUDGE)/include \
-	    $< $(JUDGE)/src/judged_decode.c $(JUDGE)/src/judged_encode.c $(addprefix $(DEPS)/zcbor/src/zcbor_,common.c decode.c encode.c) -o $@
+# the C runtime that belongs to the generated codec comes with the package
+$(JUDGE)/wire_judge: tests/judge/wire_judge.c tools/lines.h $(JUDGE)/judged.cmake
+	@mkdir -p $(@D)
+	zcbor=$$(echo $(JUDGE)/env/lib/python3*/site-packages/zcbor); \
+	$(CC) -std=c99 -O1 -g -w -DZCBOR_CANONICAL -I$$zcbor/include $(INCLUDES) -Itools -I$(JUDGE)/include $< \
+	    $(JUDGE)/src/judged_decode.c $(JUDGE)/src/judged_encode.c $$zcbor/src/zcbor_common.c \
+	    $$zcbor/src/zcbor_decode.c $$zcbor/src/zcbor_encode.c -o $@

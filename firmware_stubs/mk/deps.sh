@@ -1,14 +1,13 @@
 #!/usr/bin/env bash
-# Brings what the firmware is built with, and is not ours, into the folder that is named: from PyPI (zcbor's C runtime,
-# Monocypher) and from Debian's source packages (SHA-2 of mbedtls, lwIP). Nothing of it is committed.
-# Where a machine has no registries: put the four archives into $EDGEOPS_DEPS_ARCHIVES first.
+# Brings what the firmware is built with, and is not ours, into the folder that is named: from PyPI (Monocypher) and
+# from Debian's source packages (SHA-2 of mbedtls, lwIP). Nothing of it is committed.
+# Where a machine has no registries: put the three archives into $EDGEOPS_DEPS_ARCHIVES first.
 set -euo pipefail
 
 deps=$1
 pip=("$2" -m pip --disable-pip-version-check --quiet)
 archives=${EDGEOPS_DEPS_ARCHIVES:-$deps/archives}
 
-zcbor=0.9.1
 pymonocypher=4.0.3.4
 lwip=2.1.3+dfsg1
 mbedtls=2.28
@@ -18,7 +17,6 @@ archives=$(realpath "$archives")
 
 have() { compgen -G "$archives/$1" >/dev/null; }
 
-have "zcbor-$zcbor-*.whl" || "${pip[@]}" download --no-deps --dest "$archives" "zcbor==$zcbor"
 have "pymonocypher-$pymonocypher.tar.gz" ||
     "${pip[@]}" download --no-deps --no-binary :all: --dest "$archives" "pymonocypher==$pymonocypher"
 
@@ -46,12 +44,8 @@ fi
 
 one() { compgen -G "$archives/$1" | sort | tail -n 1; }
 
-rm -rf "$deps/zcbor" "$deps/monocypher" "$deps/mbedtls" "$deps/lwip"
-mkdir -p "$deps/zcbor" "$deps/monocypher" "$deps/mbedtls" "$deps/lwip"
-"$2" -c 'import sys, zipfile
-with zipfile.ZipFile(sys.argv[1]) as wheel:
-    wheel.extractall(sys.argv[2], [n for n in wheel.namelist() if n.startswith(("zcbor/src/", "zcbor/include/"))])' \
-    "$(one "zcbor-$zcbor-*.whl")" "$deps"
+rm -rf "$deps/monocypher" "$deps/mbedtls" "$deps/lwip"
+mkdir -p "$deps/monocypher" "$deps/mbedtls" "$deps/lwip"
 tar -xf "$(one "pymonocypher-$pymonocypher.tar.gz")" -C "$deps/monocypher" --strip-components=1 --wildcards '*/monocypher.[ch]'
 tar -xf "$(one "mbedtls_$mbedtls*.orig.tar.*")" -C "$deps/mbedtls" --strip-components=1 --wildcards '*/library/*.[ch]' '*/include/*'
 tar -xf "$(one "lwip_$lwip.orig.tar.*")" -C "$deps/lwip" --strip-components=1 --wildcards '*/src/*'

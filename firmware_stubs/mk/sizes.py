@@ -27,7 +27,7 @@ MODULES = (
     ("runtime", r"/src/runtime/"),
     ("front ends", r"/src/features/"),
     ("counters", r"/src/counters/"),
-    ("wire", r"/src/wire/|/zcbor/"),
+    ("wire", r"/src/wire/"),
     ("trust: Monocypher, SHA-2", r"/monocypher/|/mbedtls/"),
     ("trust", r"/src/trust/"),
     ("store", r"/src/store/"),

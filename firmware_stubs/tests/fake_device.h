@@ -39,6 +39,9 @@ typedef struct fake_device {
     tear how;
     jmp_buf power;
     bool broken; /* every write fails, and power stays */
+    uint32_t weak_at; /* the operation that fails while power stays; 0: none */
+    uint32_t erase_ms;
+    uint8_t random;
     /* the network */
     message messages[MAX_MESSAGES];
     size_t message_count;
@@ -54,6 +57,7 @@ typedef struct fake_device {
     uint8_t last[EO_TOPIC_BLOB + 1][2560];
     size_t last_size[EO_TOPIC_BLOB + 1];
     /* the world */
+    const char *model; /* that it is told to serve */
     uint64_t now;
     uint32_t inputs;
     bool has_input;
@@ -89,7 +93,7 @@ static eo_status change(fake_device *device, uint32_t at, const uint8_t *bytes, 
     uint8_t *flash = (uint8_t *)device->flash + at;
     uint32_t first = 0, end = size;
     const bool fails = ++device->operations == device->fails_at;
-    if (device->broken)
+    if (device->broken || device->operations == device->weak_at)
         return EO_IO;
     if (fails) {
         first = device->how == TEAR_OTHER_HALF_DONE ? size / 2u : 0;
@@ -121,6 +125,7 @@ static eo_status fake_erase(void *context, uint32_t at) {
         printf("an erase that is no block: %u\n", (unsigned)at);
         abort();
     }
+    ((fake_device *)context)->now += ((fake_device *)context)->erase_ms;
     return change(context, at, NULL, ERASE_BYTES);
 }
 
@@ -129,8 +134,7 @@ static uint64_t fake_uptime(void *context) {
 }
 
 static eo_status fake_random(void *context, void *bytes, size_t size) {
-    (void)context;
-    memset(bytes, 7, size);
+    memset(bytes, ((fake_device *)context)->random, size);
     return EO_OK;
 }
 
@@ -227,6 +231,7 @@ BENCH fake_device *fake_device_new(void) {
         at += 8 + sizes[0] + sizes[1];
     }
     memset(device->flash, 0xFF, sizeof device->flash);
+    device->random = 7;
     device->port = (eo_port){
         .context = device,
         .flash = {(const uint8_t *)device->flash, FLASH_BYTES, ERASE_BYTES, PROGRAM_BYTES},
@@ -250,6 +255,7 @@ BENCH eo_status fake_start(fake_device *device) {
         .fleet = "plant",
         .device = "cam-01",
         .target = "cortex-m3",
+        .model = device->model,
         .trust = trust->payload,
         .trust_bytes = trust->size,
         .infer = &eo_plan_runtime,

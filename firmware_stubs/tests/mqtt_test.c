@@ -165,6 +165,26 @@ static void skips_and_acknowledges_what_has_a_topic_too_long(void)
     CHECK(begun == 1 && heard_bytes == 9);
 }
 
+/* A broker that has more in flight than the client keeps acknowledgements. */
+static void acknowledges_many_messages_that_come_at_once(void)
+{
+    enum { MESSAGES = 3 * MQTT_ACKS };
+    static uint8_t stream[MESSAGES * 16];
+    size_t bytes = 0;
+    for (unsigned id = 1; id <= MESSAGES; id++) {
+        bytes += publication(stream + bytes, "a", 1, id);
+    }
+    mqtt_client client;
+    mqtt_init(&client, &config);
+    connected(&client);
+    wire_bytes = 0;
+    begun = 0;
+    CHECK(mqtt_received(&client, stream, bytes, 0) == EO_OK);
+    CHECK(begun == MESSAGES && wire_bytes == MESSAGES * 4u && wire[MESSAGES * 4u - 1] == MESSAGES);
+    wire_room = wire_bytes; /* a stream that takes nothing: then there is an end to it */
+    CHECK(mqtt_received(&client, stream, bytes, 0) == EO_IO);
+}
+
 static void sends_again_what_was_not_acknowledged_when_the_connection_ended(void)
 {
     static const uint8_t puback[4] = {0x40, 2, 0, 1};
@@ -267,6 +287,7 @@ int main(void)
     says_connect_with_a_will_that_has_a_zero_inside();
     takes_messages_in_pieces_of_any_size();
     skips_and_acknowledges_what_has_a_topic_too_long();
+    acknowledges_many_messages_that_come_at_once();
     sends_again_what_was_not_acknowledged_when_the_connection_ended();
     says_again_when_the_outbox_is_full_and_can_still_connect();
     pings_and_gives_a_silent_broker_up();

@@ -292,10 +292,37 @@ static int check_seam(void)
     return failures;
 }
 
+/* From one row of taps to the next the kernels count in 31 bits, also where an arena is far larger than this one. */
+static int check_wide_steps(void)
+{
+    static const uint8_t dilations[2] = {64, 65};
+    eo_plan plan;
+    int failures = 0;
+    write_sound_plan(&memory.plan);
+    memory.plan.header.arena_bytes = 1u << 25;
+    memory.plan.depthwise.in_h = 1;
+    memory.plan.depthwise.in_w = 4096;
+    memory.plan.depthwise.in_c = memory.plan.depthwise.out_c = 4096;
+    memory.plan.depthwise.out_w = memory.plan.depthwise.out_h = 1;
+    memory.plan.depthwise.weights_at = memory.plan.depthwise.bias_at = 0;
+    memory.plan.depthwise.head.flags = 0;
+    memory.plan.header.plan_bytes = 8192;
+    static union {
+        sound_plan plan;
+        uint32_t words[2048];
+    } large; /* 4096 channels' weights fit */
+    for (size_t i = 0; i < 2; i++) {
+        memory.plan.depthwise.dilation_h = dilations[i];
+        large.plan = memory.plan;
+        failures += expect("a wide step", i, eo_plan_open(&plan, &large, sizeof large), i == 0 ? EO_OK : EO_RANGE);
+    }
+    return failures;
+}
+
 int main(void)
 {
     write_sound_plan(&memory.plan);
-    int failures = check_arguments() + check_seam();
+    int failures = check_arguments() + check_seam() + check_wide_steps();
     for (size_t i = 0; i < sizeof CHANGES / sizeof CHANGES[0]; i++) {
         eo_plan plan;
         write_sound_plan(&memory.plan);

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 from compile.op_models import Model, differences
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgeops.compile import compile_plan
+from edgeops.core.errors import DataError
 
 SEEDS = st.integers(0, 2**32 - 1)
 FEW = settings(max_examples=40, deadline=None, derandomize=True)
@@ -110,6 +112,24 @@ def test_slices_with_masks() -> None:
         places = [model.integers(v) for v in ([0, 1, 1, 0], [1, 3, 3, 2], [1, 1, 1, 1])]
         model.add("STRIDED_SLICE", [x, *places], [y], "StridedSliceOptions", **masks)
         assert differences(ended(model, x, y, shape)) == 0, masks
+
+
+def dropped_axis(step: int) -> bytes:
+    model = Model()
+    x, y = model.tensor((1, 4, 5), 0.05, 2), model.tensor((1, 5), 0.05, 2)
+    places = [model.integers(v) for v in ([0, 2, 0], [1, 3, 5], [1, step, 1])]
+    masks = {"beginMask": 2, "endMask": 2, "shrinkAxisMask": 2}
+    model.add("STRIDED_SLICE", [x, *places], [y], "StridedSliceOptions", **masks)
+    return ended(model, x, y, (1, 5))
+
+
+def test_a_dropped_axis_heeds_the_mask_of_begins_and_not_that_of_ends() -> None:
+    assert differences(dropped_axis(step=2)) == 0
+
+
+def test_a_dropped_axis_that_runs_backwards_is_refused() -> None:
+    with pytest.raises(DataError, match="do not fit"):
+        compile_plan(dropped_axis(step=-1))
 
 
 @given(order=st.permutations([1, 2, 3]), sizes=st.tuples(SIZES, SIZES, SIZES))

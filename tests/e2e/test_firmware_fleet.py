@@ -7,6 +7,7 @@ import io
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,7 @@ from edgeops.core.manifest import Trial
 from edgeops.core.messages import Report
 from edgeops.core.observe import confidence_bin, margins
 from edgeops.core.window import Window
-from edgeops.registry.tables import Device, ModelVersion, Run
+from edgeops.registry.tables import Device, Run
 
 pytest.importorskip("ai_edge_litert")
 pytestmark = [pytest.mark.needs_mosquitto, pytest.mark.e2e, pytest.mark.slow]
@@ -98,9 +99,7 @@ def fleet(tmp_path: Path, broker: LoggedBroker) -> Iterator[FieldFleet]:
 
 
 @pytest.fixture
-def tool(
-    fleet: FieldFleet, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Tool:
+def tool(fleet: FieldFleet, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Tool:
     """The command line in the fleet's workspace: what it answers with ``--json``."""
 
     def call(*arguments: str) -> Any:
@@ -186,7 +185,12 @@ class TestUpdates:
         assert device_row(fleet, fleet.names[0]).runtime != "plan"
 
     def is_taken_by(
-        self, fleet: FieldFleet, tool: Tool, package: Package, everybody: set[str], c_agents: Sequence[FleetDevice]
+        self,
+        fleet: FieldFleet,
+        tool: Tool,
+        package: Package,
+        everybody: set[str],
+        c_agents: Sequence[FleetDevice],
     ) -> None:
         version = package.manifest.version
         number = fleet.complete(version, stages=TWO_STAGES)
@@ -226,4 +230,226 @@ class TestUpdates:
         second_life = chunks & set(broker.chunks_sent(FLEET, BOARD)[already:])
         assert first_life | second_life == chunks
         assert len(first_life & second_life) <= IN_FLIGHT, "only what was on its way is taken again"
-        assert {event.boot for event in board.events()} == {1, 2}
+        boots = sorted({event.boot for event in board.events()})
+        assert boots == [boots[0], boots[0] + 1]
+
+
+def trials(board: BoardDevice, package: Package) -> int:
+    """How often it said that a version is in its trial: when it began, and after each start."""
+    said = [event for event in board.events() if event.manifest == package.digest.hex()]
+    return sum(event.target == "TRIAL" for event in said)
+
+
+class TestBadVersions:
+    """Each leaves the board on what it ran before, and no chunk of that is asked for again."""
+
+    @pytest.fixture
+    def board(self, fleet: FieldFleet, enrolled: Callable[..., BoardDevice]) -> BoardDevice:
+        """On version 1, like everybody."""
+        board = enrolled()
+        board.start()
+        release(fleet, 1)
+        fleet.complete(1)
+        return board
+
+    def test_a_plan_that_fails_its_self_test_is_rejected_where_it_would_run(
+        self, fleet: FieldFleet, tool: Tool, board: BoardDevice, broker: LoggedBroker
+    ) -> None:
+        (first,) = fleet.packages.values()
+        # the vectors and the .tflite beside the plan are as they should be
+        bad = release(fleet, 2, compiled=wrong_model())
+        number = fleet.roll_out(2, stages="100%", soak="1h")
+        fleet.until(lambda: fleet.state(number) == "HELD" and fleet.confirmed(bad) == set(fleet.names))
+        self.stays_on(fleet, board, broker, first, bad, "REJECTED", "self-test vector 0")
+        rollout = tool("rollout", "show", str(number))
+        assert [gate["gate"] for gate in rollout["gates"] if gate["verdict"] == "refuses"] == ["install"]
+        (row,) = [row for row in rollout["devices"] if row["device"] == BOARD]
+        assert (row["state"], row["doing"]) == ("failed", "rejected")
+        assert "self-test vector 0" in row["reason"]
+        rows = {row["device"]: row["confirmed"] for row in tool("fleet", "status")["rows"]}
+        assert rows == dict.fromkeys(fleet.names, f"{MODEL}@2") | {BOARD: f"{MODEL}@1"}
+
+    def test_a_plan_that_takes_the_board_down_in_its_trial_is_rolled_back(
+        self, fleet: FieldFleet, tool: Tool, board: BoardDevice, broker: LoggedBroker
+    ) -> None:
+        (first,) = fleet.packages.values()
+        bad = release(fleet, 2, trial=Trial(inferences=1_000_000, max_errors=0))
+        number = fleet.roll_out(2, stages="100%", soak="1h", to=f"device = {BOARD}")
+
+        for life in (1, 2):
+            fleet.until(lambda life=life: trials(board, bad) == life)
+            board.kill()
+            board.start()
+        fleet.until(lambda: fleet.state(number) == "HELD")
+        self.stays_on(fleet, board, broker, first, bad, "ROLLED_BACK", "the agent did not survive its trial")
+        gates = tool("rollout", "show", str(number))["gates"]
+        assert [gate["gate"] for gate in gates if gate["verdict"] == "refuses"] == ["rollbacks"]
+
+    def stays_on(
+        self,
+        fleet: FieldFleet,
+        board: BoardDevice,
+        broker: LoggedBroker,
+        first: Package,
+        bad: Package,
+        lifecycle: str,
+        reason: str,
+    ) -> None:
+        """As its state says, as its reports say, and by what it asked the broker for."""
+        fleet.until(lambda: (said := board.said()) is not None and said.lifecycle == lifecycle)
+        said = board.said()
+        assert said is not None
+        assert said.confirmed == first.digest.hex()
+        assert reason in (said.reason or "")
+        counted = board.counted(first)
+        fleet.until(lambda: board.counted(first) > counted + WINDOW)
+        sent = Counter(broker.chunks_sent(FLEET, BOARD))
+        assert {sent[topic] for topic in artifact_topics(first, "plan")} == {1}
+        assert all(sent[topic] > 0 for topic in artifact_topics(bad, "plan"))
+
+
+class TestReports:
+    """What the board counts is what a Python agent would have counted, and is judged as such."""
+
+    @pytest.fixture
+    def package(self, fleet: FieldFleet) -> Package:
+        """Version 1, with the scenes as its reference."""
+        package = release(fleet, 1, plan=observe_plan())
+        with fleet.workspace.registry.session() as session:
+            (stored,) = session.exec(select(Run))
+            stored.record = {
+                **stored.record,
+                "drift_reference_sha256": fleet.workspace.blobs.put(reference()),
+            }
+            session.add(stored)
+        return package
+
+    @pytest.fixture
+    def board(self, fleet: FieldFleet, package: Package, enrolled: Callable[..., BoardDevice]) -> BoardDevice:
+        """On version 1, like everybody."""
+        board = enrolled()
+        board.start()
+        fleet.complete(1)
+        return board
+
+    def test_its_windows_are_those_of_a_python_agent_that_sees_the_same(
+        self, fleet: FieldFleet, package: Package, board: BoardDevice
+    ) -> None:
+        wanted = 2 * SCENES
+        agents = [board.name, *fleet.names]
+        fleet.until(
+            lambda: all(
+                sum(w.counters.inferences for w in windows_of(fleet, name)) > wanted for name in agents
+            )
+        )
+        windows = {name: windows_of(fleet, name, package) for name in agents}
+        of_board = windows[board.name]
+        assert [window.sequence for window in of_board] == list(range(1, len(of_board) + 1))
+        assert [window.trial for window in of_board] == [True] + [False] * (len(of_board) - 1)
+        for seen, expected in zip(of_board, counted_anew(package, of_board), strict=True):
+            assert without_latency(seen.counters) == without_latency(expected)
+            assert sum(seen.counters.latency) == seen.counters.inferences
+        for name in fleet.names:
+            same = [w.counters for w in windows[name]]
+            pairs = list(zip([w.counters for w in of_board], same, strict=False))
+            assert len(pairs) > wanted // WINDOW
+            for ours, theirs in pairs:
+                assert (ours.inferences, ours.observed) == (theirs.inferences, theirs.observed)
+                assert (ours.bins, ours.features, ours.moments) == (
+                    theirs.bins,
+                    theirs.features,
+                    theirs.moments,
+                )
+            apart = moved([ours.classes for ours, _ in pairs], [theirs.classes for _, theirs in pairs])
+            assert apart <= close_calls(package) * sum(ours.inferences for ours, _ in pairs) / SCENES
+
+    def test_its_drift_is_found_and_is_its_own(
+        self, fleet: FieldFleet, tool: Tool, package: Package, board: BoardDevice
+    ) -> None:
+        def judged() -> bool:
+            return all(len(windows_of(fleet, name)) > QUIET_WINDOWS for name in [BOARD, *fleet.names])
+
+        fleet.until(judged)
+        assert moved_alerts(tool) == []
+        (model,) = tool("drift", "status")["models"]
+        assert (model["model"], model["devices"], model["drifted"]) == (f"{MODEL}@1", 3, 0)
+
+        board.kill()
+        board.sees(np.clip(scenes() + BRIGHTER, 0, 16))
+        board.start()
+        fleet.until(lambda: moved_alerts(tool) != [])
+        later = {name: len(windows_of(fleet, name)) for name in fleet.names}
+        fleet.until(lambda: all(len(windows_of(fleet, name)) > later[name] + QUIET_WINDOWS for name in later))
+        alerts = moved_alerts(tool)
+        assert {(alert["model"], alert["device"]) for alert in alerts} == {(f"{MODEL}@1", BOARD)}
+        assert board.runs(package)
+
+
+def moved_alerts(tool: Tool) -> list[dict[str, Any]]:
+    """The alerts about inputs that moved. That inputs come at another pace is told too, and is the test's own doing."""
+    alerts: list[dict[str, Any]] = tool("drift", "status")["alerts"]
+    return [alert for alert in alerts if any(shift["kind"] == "data" for shift in alert["shifts"])]
+
+
+def quantized(package: Package) -> NDArray[np.int8]:
+    return np.stack([quantized_input(package.manifest, scene) for scene in scenes()])
+
+
+@cache
+def python_scores() -> NDArray[np.int8]:
+    """What the Python agents' interpreter says of every scene."""
+    return np.stack([right().invoke(values).reshape(-1) for values in quantized(build())])
+
+
+@cache
+def plan_scores() -> NDArray[np.int8]:
+    """What the plan says of every scene, by the interpreter that the compiler is judged by."""
+    plan = compile_plan(TFLITE).plan
+    said = [np.frombuffer(run_plan(plan, values.tobytes()), np.int8) for values in quantized(build())]
+    return np.stack(said)
+
+
+def reference() -> bytes:
+    """What training would have stored, with the scenes for its data and every answer for right."""
+    names = [feature.name for feature in observe_plan().features]
+    values = extract(names, quantized(build()))
+    predicted = python_scores().argmax(axis=1).astype(np.int64)
+    file = io.BytesIO()
+    np.savez_compressed(
+        file,
+        features=values,
+        validation=values,
+        margin=margins(python_scores()),
+        predicted=predicted,
+        truth=predicted,
+    )
+    return file.getvalue()
+
+
+def counted_anew(package: Package, windows: Sequence[Report]) -> Iterator[Counters]:
+    """The windows of one start, counted by the Python code from the scenes and what the plan says of them."""
+    inputs, place = quantized(package), 0
+    for reported in windows:
+        window = Window(observe_plan())
+        for _ in range(reported.counters.inferences):
+            scores = plan_scores()[place % SCENES].tolist()
+            window.count_input(inputs[place % SCENES])
+            predicted = scores.index(max(scores))
+            window.count_prediction(predicted, confidence_bin(max(scores)), 0, scores)
+            place += 1
+        yield window.counters()
+
+
+def without_latency(counters: Counters) -> Counters:
+    return replace(counters, latency=())
+
+
+def moved(ours: Sequence[Sequence[int]], theirs: Sequence[Sequence[int]]) -> int:
+    """How many predictions at least are of another class."""
+    return int(np.abs(np.sum(ours, axis=0) - np.sum(theirs, axis=0)).sum()) // 2
+
+
+def close_calls(package: Package) -> int:
+    """Scenes on which a step of rounding may turn the answer: the two highest scores lie at most two steps apart."""
+    ranked = np.sort(python_scores().astype(np.int16), axis=1)
+    return int((ranked[:, -1] - ranked[:, -2] <= 2).sum())

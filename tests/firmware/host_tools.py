@@ -24,7 +24,7 @@ def build_host() -> Path:
     (FIRMWARE / "build").mkdir(exist_ok=True)
     with (FIRMWARE / "build" / ".host.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        made = subprocess.run(["make", "-C", FIRMWARE, "host"], capture_output=True, text=True)
+        made = subprocess.run(["make", "-C", FIRMWARE, "host"], check=False, capture_output=True, text=True)
     if made.returncode != 0 and not (FIRMWARE / "deps" / ".complete").exists() and not IN_CI:
         pytest.skip(f"the firmware's dependencies could not be had: {made.stderr.strip().splitlines()[-1]}")
     assert made.returncode == 0, made.stdout + made.stderr

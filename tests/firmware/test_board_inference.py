@@ -1,4 +1,6 @@
-"""Inference on every emulated core: the same bytes as TensorFlow Lite Micro, 50 inputs for each model."""
+"""Inference on every emulated core: the same bytes as TensorFlow Lite Micro, 50 inputs for each model.
+
+``test_plan_soak.py`` asks the same of more models, over a thousand inputs and all real ones."""
 
 from __future__ import annotations
 
@@ -7,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from firmware import emulator
+from firmware import emulator, recipe_models
 from firmware.emulator import BOARDS, Board, Ended
 
 from edgeops.compile import CompiledPlan, compile_plan
@@ -32,12 +34,15 @@ def inputs_of(model: Path) -> bytes:
 @cache
 def expected(model: Path) -> bytes:
     """What TensorFlow Lite Micro answers, on this machine."""
+    return answers(model.read_bytes(), compiled(model), inputs_of(model))
+
+
+def answers(content: bytes, plan: CompiledPlan, inputs: bytes) -> bytes:
+    """What TensorFlow Lite Micro makes of each input."""
     micro = pytest.importorskip("tflite_micro", reason="the pinned tflite-micro wheel is in edgeops[train]")
-    interpreter = micro.runtime.Interpreter.from_bytes(model.read_bytes())
-    plan = compiled(model)
-    raw = np.frombuffer(inputs_of(model), dtype=np.int8).reshape(INPUTS, *plan.input.shape)
+    interpreter = micro.runtime.Interpreter.from_bytes(content)
     outputs = []
-    for one in raw:
+    for one in np.frombuffer(inputs, dtype=np.int8).reshape(-1, *plan.input.shape):
         interpreter.set_input(one, 0)
         interpreter.invoke()
         outputs.append(np.asarray(interpreter.get_output(0)).tobytes())
@@ -45,11 +50,18 @@ def expected(model: Path) -> bytes:
 
 
 def run_plan(board: Board, model: Path, folder: Path, elf: Path) -> tuple[Ended, bytes]:
+    """A model on a board, over its seeded inputs."""
+    return run_inputs(board, compiled(model), inputs_of(model), folder, elf)
+
+
+def run_inputs(
+    board: Board, plan: CompiledPlan, inputs: bytes, folder: Path, elf: Path
+) -> tuple[Ended, bytes]:
     """The plan in the board's flash, the inputs and outputs as files of the host."""
-    (folder / "model.plan").write_bytes(compiled(model).plan)
-    (folder / "inputs").write_bytes(inputs_of(model))
+    (folder / "model.plan").write_bytes(plan.plan)
+    (folder / "inputs").write_bytes(inputs)
     arguments = {
-        "plan": len(compiled(model).plan),
+        "plan": plan.plan_bytes,
         "inputs": folder / "inputs",
         "outputs": folder / "outputs",
     }
@@ -68,6 +80,20 @@ def test_every_core_answers_as_tflm_does(board: Board, model: Path, tmp_path: Pa
     assert ended.values["arena_bytes"] == compiled(model).arena_bytes
     assert ended.values["macs"] == compiled(model).macs
     assert compiled(model).macs < ended.values["instructions"] <= ended.values["instructions_max"]
+
+
+@EVERY_BOARD
+@pytest.mark.slow
+def test_a_trained_recipe_answers_real_inputs_as_tflm_does(board: Board, tmp_path: Path) -> None:
+    trained = recipe_models.trained("digits")
+    plan, real = compile_plan(trained.tflite), trained.test_inputs[:INPUTS]
+    assert len(real) == INPUTS
+    expected_outputs = answers(trained.tflite, plan, real.tobytes())
+    assert len({expected_outputs[at : at + 10] for at in range(0, len(expected_outputs), 10)}) > INPUTS / 2
+    elf = emulator.image(board, "run_vectors")
+    ended, outputs = run_inputs(board, plan, real.tobytes(), tmp_path, elf)
+    assert outputs == expected_outputs
+    assert ended.values["inferences"] == INPUTS
 
 
 @EVERY_BOARD

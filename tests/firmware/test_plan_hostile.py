@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from compile.test_recurrent import lstm_model, svdf_model
 from firmware import plan_runner
-from firmware.conftest import FIRMWARE
+from firmware.host_tools import FIRMWARE
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 

@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 from compile.op_models import Model
 from compile.test_moves import slices
@@ -60,8 +61,8 @@ def with_changed_scales(content: bytes, choices: Sequence[tuple[int, float, int]
     for place, scale, zero_point in choices:
         quantization = tensors[place % len(tensors)].quantization
         if quantization is not None and quantization.scale is not None:
-            quantization.scale[:] = scale
-            quantization.zeroPoint[:] = zero_point
+            quantization.scale = np.full_like(quantization.scale, scale)
+            quantization.zeroPoint = np.full_like(quantization.zeroPoint, zero_point)
     builder = flatbuffers.Builder(0)
     builder.Finish(model.Pack(builder), b"TFL3")
     return bytes(builder.Output())

@@ -437,6 +437,9 @@ eo_status mqtt_received(mqtt_client *client, const uint8_t *bytes, size_t size, 
     while (size != 0 && client->state != STATE_CLOSED) {
         eo_status status = EO_OK;
         size_t taken = 1;
+        if (client->ack_count == MQTT_ACKS) {
+            send_waiting(client, now_ms); /* room for the next, where the broker has more in flight */
+        }
         if (client->stage <= STAGE_LENGTH) {
             status = head_byte(client, *bytes);
         } else {

@@ -29,7 +29,7 @@ static eo_status write(void *context, const void *bytes, size_t size)
 static void accepted(void *context)
 {
     mqtt_link *const link = context;
-    link->pause_ms = FIRST_PAUSE_MS;
+    link->accepted_ms = clock_ms();
     link->online = 1;
     link->config->connected(link->config->context, 1);
 }
@@ -51,6 +51,10 @@ static void lost(mqtt_link *link)
 {
     link->tcp = NULL;
     mqtt_closed(&link->client);
+    /* a broker that accepts and then hangs up, again and again, is not asked several times a second */
+    if (link->online && clock_ms() - link->accepted_ms >= LONGEST_PAUSE_MS) {
+        link->pause_ms = FIRST_PAUSE_MS;
+    }
     link->due_ms = clock_ms() + link->pause_ms / 2 + LWIP_RAND() % link->pause_ms;
     link->pause_ms = link->pause_ms < LONGEST_PAUSE_MS / 2 ? link->pause_ms * 2 : LONGEST_PAUSE_MS;
     if (link->online) {

@@ -28,6 +28,7 @@ typedef struct mqtt_link {
     uint8_t online;
     uint32_t pause_ms;
     uint64_t due_ms; /* the next attempt, or the end of this one */
+    uint64_t accepted_ms;
     mqtt_config client_config;
     mqtt_client client;
 } mqtt_link;

@@ -69,7 +69,8 @@ static bool check_conv(const eo_verifier *v, const void *record)
     uint64_t weights = (uint64_t)op->k_h * op->k_w * op->out_c * (depthwise ? 1u : op->in_c);
     uint32_t scales = (op->head.flags & EO_OP_PER_CHANNEL) != 0 ? op->out_c : 1u;
     return in > 0 && out > 0 && weights > 0 && op->stride_h > 0 && op->stride_w > 0 && op->dilation_h > 0 &&
-           op->dilation_w > 0 && (!depthwise || op->out_c % op->in_c == 0) && is_offset(op->input_offset) &&
+           op->dilation_w > 0 && (uint64_t)op->in_w * op->in_c * op->dilation_h <= MOST_BYTES &&
+           (!depthwise || op->out_c % op->in_c == 0) && is_offset(op->input_offset) &&
            is_zero_point(op->output_offset) && eo_in_arena(v, op->head.input, in) &&
            eo_in_arena(v, op->head.output, out) && eo_in_plan(v, op->weights_at, weights, 1) &&
            is_bias(v, op->bias_at, op->out_c) && eo_are_scales(v, scales, op->multipliers_at, op->shifts_at);
