@@ -10,7 +10,7 @@ import numpy as np
 from edgeops.compile.fixed_point import exp_of_negative, input_radius, multiply, quantize_multiplier
 from edgeops.compile.lowering import Lowerer, Lowering
 from edgeops.compile.network import same_quantization
-from edgeops.compile.plan_format import MOST_CLASSES, OpCode, OpFlag
+from edgeops.compile.plan_format import MOST_CLASSES, MOST_ROW_BYTES, OpCode, OpFlag
 from edgeops.compile.refusals import SMALLER, not_compilable, unsupported
 from edgeops.compile.steps import Group, Step
 from edgeops.tflite.options import PADDING_SAME
@@ -33,6 +33,9 @@ def convolution(one: Lowering) -> Group:
         )
     if out_c != made[2]:
         raise _mismatch(one)
+    if source[1] * source[2] > MOST_ROW_BYTES:
+        rows = f"{one.name} reads rows of {source[1] * source[2]:,} bytes"
+        raise not_compilable(f"{rows}; a plan has up to {MOST_ROW_BYTES:,}", SMALLER)
     window = _window(one, source, made, (kernel[0], kernel[1]))
     constants, flags = _requantization(one, out_c, _product_scales(one))
     fields = {**window, **_offsets(one), **one.clamp(), "in_c": source[2], "out_c": out_c}

@@ -17,6 +17,7 @@ MOVE_RANK: Final = 5
 ROUNDING_TWICE: Final = 1
 # what eo_plan_open holds plans to beside the types of the fields (src/runtime/verify.c)
 MOST_BYTES: Final = 1 << 30
+MOST_ROW_BYTES: Final = 1 << 22
 MOST_SUMMED: Final = 1 << 23
 MOST_CLASSES: Final = 4095
 

@@ -39,8 +39,8 @@ class FitReport:
 
     ``flash_bytes`` is 0 for a model that cannot be compiled to a plan: nobody knows how large it would be.
     ``arena_bytes`` is None where the runtime refuses the model. ``latency_ms`` spans the sets of kernels that
-    the target's runtime can be built with; ``kernels`` has each, and others for comparison. Under ``plan`` both are
-    empty, and ``plan`` says what flash and RAM are made of.
+    the target's runtime can be built with; ``kernels`` has each, and others for comparison. Under ``plan`` there
+    is one set, none where nothing is known of the core, and ``plan`` says what flash and RAM are made of.
     """
 
     target: Target
@@ -121,7 +121,10 @@ def check_fit(
         needs = _needs_on_linux(model, graph, counts)
     else:
         needs = _needs_of_tflm(model, graph, counts)
-    kernels = () if runtime == "plan" else tuple(estimate(work, target))
+    if runtime == "plan":
+        kernels = () if needs.plan is None else needs.plan.latency
+    else:
+        kernels = tuple(estimate(work, target))
     ram = None if needs.arena_bytes is None else needs.start_bytes + needs.program_bytes
     reasons = (*needs.reasons, *_size_reasons(target, needs.flash_bytes, needs.start_bytes, ram))
     return FitReport(

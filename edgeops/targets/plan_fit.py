@@ -10,7 +10,9 @@ from typing import Any
 from edgeops.compile import CompiledPlan, compile_plan
 from edgeops.core.errors import DataError
 from edgeops.targets.catalogue import Target
+from edgeops.targets.latency import LatencyRange
 from edgeops.targets.plan_code import RuntimeCode, built_with, runtime_code
+from edgeops.targets.plan_speed import latency_of_plan
 
 
 class NoPlan(Exception):
@@ -26,7 +28,8 @@ class PlanNeeds:
     """A plan's size, the arena that it runs in, and the code beside it, in bytes.
 
     ``live_tensor_bytes`` is the largest sum of tensors that live at once, which no arena can be below where nothing
-    is computed in place. ``operators`` are the plan's own, with their number.
+    is computed in place. ``operators`` are the plan's own, with their number. ``latency`` is empty where nothing is
+    known of the core.
     """
 
     plan_bytes: int
@@ -34,6 +37,7 @@ class PlanNeeds:
     live_tensor_bytes: int
     operators: Mapping[str, int]
     code: RuntimeCode
+    latency: tuple[LatencyRange, ...] = ()
 
     @property
     def flash_bytes(self) -> int:
@@ -64,7 +68,8 @@ def plan_needs(model: bytes, target: Target) -> PlanNeeds:
         names = (found,) if isinstance(found, str) else tuple(str(name) for name in found)  # type: ignore[attr-defined]
         raise NoPlan(made.message, names)
     code = runtime_code(target, made.ops)
-    return PlanNeeds(made.plan_bytes, made.arena_bytes, made.live_tensor_bytes, made.ops, code)
+    latency = tuple(latency_of_plan(made.plan, target))
+    return PlanNeeds(made.plan_bytes, made.arena_bytes, made.live_tensor_bytes, made.ops, code, latency)
 
 
 @lru_cache(maxsize=4)

@@ -22,6 +22,6 @@ prove: tools
 	@$(MAKE) --no-print-directory sizes
 
 python-tests: tools
-	cd .. && .venv/bin/python -m pytest tests/firmware tests/compile --numprocesses auto --dist loadfile $(ARGS)
+	cd .. && .venv/bin/python -m pytest tests/firmware tests/compile tests/e2e/test_firmware_fleet.py --numprocesses auto --dist loadfile $(ARGS)
 
 test: prove python-tests

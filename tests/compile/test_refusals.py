@@ -116,6 +116,14 @@ def one_svdf(scale: float = 0.01, biases: int = 2) -> bytes:
     return model.content([x], [y])
 
 
+def long_rows() -> bytes:
+    model = Model()
+    x, y = model.tensor((1, 1, 1025, 4096)), model.tensor((1, 1, 1025, 1))
+    w = model.weights(np.random.default_rng(1), (1, 1, 1, 4096), 0.01)
+    model.add("CONV_2D", [x, w], [y], "Conv2DOptions", padding=0, strideH=1, strideW=1)
+    return model.content([x], [y])
+
+
 def long_stride() -> bytes:
     model = Model()
     x, y = model.tensor((1, 1, 300, 1)), model.tensor((1, 1, 1, 1))
@@ -139,6 +147,7 @@ def long_stride() -> bytes:
         (hybrid_weights, "its weights are float32", "TensorFlow Lite Micro"),
         (grouped, "a grouped convolution", "TensorFlow Lite Micro"),
         (wide, "in_w 70000", "smaller"),
+        (long_rows, "CONV_2D reads rows of 4,198,400 bytes; a plan has up to 4,194,304", "smaller"),
         (long_stride, "CONV_2D has a size that does not fit a plan: stride_w 300", "smaller"),
         (much_work, "the model has a size that does not fit a plan: macs 5435817984", "smaller"),
         (many_classes, "a softmax is over 4,096 classes; a plan has up to 4,095", "TensorFlow Lite Micro"),

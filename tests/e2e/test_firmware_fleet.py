@@ -3,51 +3,50 @@ Linux, on a real Mosquitto, enrolled, rolled out to, watched and asked about as 
 
 from __future__ import annotations
 
-import io
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from compile.plan_interpreter import run_plan
 from firmware import emulator
 from firmware.board_device import BoardDevice
 from firmware.c_device import CDevice, release
+from firmware.field import (
+    SCENES,
+    FieldFleet,
+    close_calls,
+    counted_anew,
+    moved,
+    reference,
+    scenes,
+    without_latency,
+)
 from firmware.fleet_device import FleetDevice, windows_of
 from firmware.host_tools import posix_agent
 from firmware.logged_broker import LoggedBroker, logged_broker
-from numpy.typing import NDArray
 from sqlmodel import select
 from support.mqtt_proxy import Faults, MqttProxy
-from support.packages import FLEET, MODEL, TFLITE, Package, build, image, observe_plan
-from support.real_fleet import RealFleet, right, wrong_model
+from support.packages import FLEET, MODEL, Package, observe_plan
+from support.real_fleet import RealFleet, padded, wrong_model
 
 from edgeops.cli.main import run
-from edgeops.compile import compile_plan
 from edgeops.control.settings import DriftSettings
 from edgeops.core import topics
-from edgeops.core.counters import Counters
-from edgeops.core.features.steps import quantized_input
-from edgeops.core.input_features import extract
 from edgeops.core.manifest import Trial
-from edgeops.core.messages import Report
-from edgeops.core.observe import confidence_bin, margins
-from edgeops.core.window import Window
 from edgeops.registry.tables import Device, Run
 
 pytest.importorskip("ai_edge_litert")
+# Loaded now: after a decision the control plane rests for five times its duration, and the first would load it.
+pytest.importorskip("scipy.stats")
 pytestmark = [pytest.mark.needs_mosquitto, pytest.mark.e2e, pytest.mark.slow]
 
 BOARD = "mcu-01"
 IN_FLIGHT = 8
 """Chunks that the agent asks for at a time."""
 SLOW = Faults(delay_s=0.02)
-SCENES = 200
 TWO_STAGES = "50%,100%"
 WINDOW = 50
 ROUND_S = 0.5
@@ -55,32 +54,6 @@ BRIGHTER = 6.0
 QUIET_WINDOWS = 12
 
 Tool = Callable[..., Any]
-
-
-@cache
-def scenes() -> NDArray[np.float32]:
-    """What every device sees, one after the other and then again: (SCENES, 8, 8)."""
-    return np.stack([image(seed) for seed in range(SCENES)])
-
-
-class FieldFleet(RealFleet):
-    """Every agent sees the scenes from the first on, whatever the others do; nobody tells it a truth."""
-
-    def turn(self, predictions: int = 3) -> None:
-        """Everybody does what is due."""
-        for name, agent in list(self.agents.items()):
-            agent.poll()
-            for _ in range(predictions if agent.ready(MODEL) else 0):
-                agent.predict(scenes()[self.seen[name] % SCENES], model=MODEL)
-                self.seen[name] += 1
-        self.plane.step(0.002)
-
-    @property
-    def seen(self) -> Counter[str]:
-        """How many scenes each agent has seen since it started."""
-        if not hasattr(self, "_seen"):
-            self._seen: Counter[str] = Counter()
-        return self._seen
 
 
 @pytest.fixture
@@ -148,6 +121,11 @@ def artifact_topics(package: Package, runtime: str) -> set[str]:
     return {topics.chunk(FLEET, artifact.blob.hex, index) for index in range(artifact.blob.chunks)}
 
 
+def release_large(fleet: RealFleet, version: int) -> Package:
+    """A version of which every form has many chunks, and none that another version has."""
+    return release(fleet, version, seed=version, tflite=padded(seed=version))
+
+
 class TestUpdates:
     def test_an_ordinary_rollout_serves_board_and_python_agents_and_a_kill_in_mid_download_costs_no_chunk(
         self,
@@ -165,7 +143,7 @@ class TestUpdates:
                 board.start()
                 linux.start()
                 self.joins(fleet, tool, everybody)
-                versions = [release(fleet, 1), release(fleet, 2)]
+                versions = [release_large(fleet, 1), release_large(fleet, 2)]
                 for package in versions:
                     self.is_taken_by(fleet, tool, package, everybody, [board, linux])
                 self.took_its_own_form(broker, versions)
@@ -210,7 +188,7 @@ class TestUpdates:
     def is_killed_and_goes_on(
         self, fleet: FieldFleet, board: BoardDevice, broker: LoggedBroker, proxy: MqttProxy
     ) -> None:
-        third = release(fleet, 3, seed=3)
+        third = release_large(fleet, 3)
         chunks = artifact_topics(third, "plan")
         proxy.faults = SLOW  # so that the download has a middle
 
@@ -273,7 +251,7 @@ class TestBadVersions:
         self, fleet: FieldFleet, tool: Tool, board: BoardDevice, broker: LoggedBroker
     ) -> None:
         (first,) = fleet.packages.values()
-        bad = release(fleet, 2, trial=Trial(inferences=1_000_000, max_errors=0))
+        bad = release(fleet, 2, seed=2, trial=Trial(inferences=1_000_000, max_errors=0))
         number = fleet.roll_out(2, stages="100%", soak="1h", to=f"device = {BOARD}")
 
         for life in (1, 2):
@@ -389,67 +367,3 @@ def moved_alerts(tool: Tool) -> list[dict[str, Any]]:
     """The alerts about inputs that moved. That inputs come at another pace is told too, and is the test's own doing."""
     alerts: list[dict[str, Any]] = tool("drift", "status")["alerts"]
     return [alert for alert in alerts if any(shift["kind"] == "data" for shift in alert["shifts"])]
-
-
-def quantized(package: Package) -> NDArray[np.int8]:
-    return np.stack([quantized_input(package.manifest, scene) for scene in scenes()])
-
-
-@cache
-def python_scores() -> NDArray[np.int8]:
-    """What the Python agents' interpreter says of every scene."""
-    return np.stack([right().invoke(values).reshape(-1) for values in quantized(build())])
-
-
-@cache
-def plan_scores() -> NDArray[np.int8]:
-    """What the plan says of every scene, by the interpreter that the compiler is judged by."""
-    plan = compile_plan(TFLITE).plan
-    said = [np.frombuffer(run_plan(plan, values.tobytes()), np.int8) for values in quantized(build())]
-    return np.stack(said)
-
-
-def reference() -> bytes:
-    """What training would have stored, with the scenes for its data and every answer for right."""
-    names = [feature.name for feature in observe_plan().features]
-    values = extract(names, quantized(build()))
-    predicted = python_scores().argmax(axis=1).astype(np.int64)
-    file = io.BytesIO()
-    np.savez_compressed(
-        file,
-        features=values,
-        validation=values,
-        margin=margins(python_scores()),
-        predicted=predicted,
-        truth=predicted,
-    )
-    return file.getvalue()
-
-
-def counted_anew(package: Package, windows: Sequence[Report]) -> Iterator[Counters]:
-    """The windows of one start, counted by the Python code from the scenes and what the plan says of them."""
-    inputs, place = quantized(package), 0
-    for reported in windows:
-        window = Window(observe_plan())
-        for _ in range(reported.counters.inferences):
-            scores = plan_scores()[place % SCENES].tolist()
-            window.count_input(inputs[place % SCENES])
-            predicted = scores.index(max(scores))
-            window.count_prediction(predicted, confidence_bin(max(scores)), 0, scores)
-            place += 1
-        yield window.counters()
-
-
-def without_latency(counters: Counters) -> Counters:
-    return replace(counters, latency=())
-
-
-def moved(ours: Sequence[Sequence[int]], theirs: Sequence[Sequence[int]]) -> int:
-    """How many predictions at least are of another class."""
-    return int(np.abs(np.sum(ours, axis=0) - np.sum(theirs, axis=0)).sum()) // 2
-
-
-def close_calls(package: Package) -> int:
-    """Scenes on which a step of rounding may turn the answer: the two highest scores lie at most two steps apart."""
-    ranked = np.sort(python_scores().astype(np.int16), axis=1)
-    return int((ranked[:, -1] - ranked[:, -2] <= 2).sum())

@@ -10,7 +10,7 @@ import pytest
 FIRMWARE = Path(__file__).resolve().parents[2] / "firmware_stubs"
 
 
-@pytest.mark.parametrize("name", ["store", "update", "agent", "power_cut"])
+@pytest.mark.parametrize("name", ["store", "update", "agent", "agent_faults", "power_cut"])
 def test_the_c_tests_pass(host_build: Path, name: str) -> None:
     """Each is one program that prints what failed."""
     program = host_build / "tests" / f"{name}_test"

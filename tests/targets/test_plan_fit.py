@@ -46,7 +46,7 @@ def test_the_document_has_the_form_that_it_has_under_tflm() -> None:
     document = check_fit(model("separable"), SMALL, "plan").document()
     assert document.keys() == check_fit(model("separable"), SMALL, "tflm").document().keys()
     assert document == json.loads(json.dumps(document))
-    assert (document["runtime"], document["latency_ms"], document["latency_by_kernels"]) == ("plan", {}, [])
+    assert document["runtime"] == "plan"
     assert document["plan"]["plan_bytes"] == compile_plan(model("separable")).plan_bytes
     assert check_fit(model("separable"), SMALL).document()["plan"] is None
 

@@ -1,7 +1,7 @@
 """Write ``tests/vectors/update/messages.bin``: all that a broker holds for a device that is updated, signed.
 
-Versions 1 and 2 of the tiny model as execution plans, a version 3 whose self-test another model wrote, and a desired
-state for each; the C agent's tests read them. Run from the repository:
+Versions 1 and 2 of the tiny model as execution plans, a version 3 whose self-test another model wrote, a version 4 with
+a higher security counter, a desired state for each, and a trust root that replaces the key of desired states; the C agent's tests read them. Run from the repository:
 ``PYTHONPATH=.:tests python tests/vectors/generate_update.py``. Deterministic: the same code gives the same file, and a
 test says when it is not current.
 """
@@ -20,6 +20,7 @@ from support.packages import (
     TFLITE,
     Package,
     build,
+    key,
     self_test,
     trust_root,
 )
@@ -34,19 +35,19 @@ FILE = Path(__file__).parent / "update" / "messages.bin"
 CHUNK_BYTES = 512
 
 
-def package(version: int, flip: bool = False) -> Package:
+def package(version: int, flip: bool = False, security_counter: int = 1) -> Package:
     """One version of the tiny model, for microcontrollers."""
     compiled = compile_plan(TFLITE)
     return build(
         version,
-        security_counter=version,
+        security_counter=security_counter,
         execution=(compiled.plan, compiled.arena_bytes),
         vectors=self_test(flip=flip),
         chunk_bytes=CHUNK_BYTES,
     )
 
 
-def desired(generation: int, wanted: Package | None, shadow: int = 0) -> bytes:
+def desired(generation: int, wanted: Package | None, shadow: int = 0, by: str = "deploy") -> bytes:
     """The signed desired state that names a package."""
     model = DesiredModel(report=TEN_A_WINDOW, shadow_inferences=shadow)
     if wanted is not None:
@@ -54,14 +55,19 @@ def desired(generation: int, wanted: Package | None, shadow: int = 0) -> bytes:
             wanted.digest, len(wanted.envelope), report=TEN_A_WINDOW, shadow_inferences=shadow, attempt=0
         )
     document = Desired(FLEET, DEVICE, generation, {MODEL: model})
-    return sign(encode(document), Desired.PURPOSE, [KEYS[Role.DEPLOY]])
+    return sign(encode(document), Desired.PURPOSE, [key(by)])
 
 
 def messages() -> list[tuple[str, bytes]]:
     """Name and payload; what is not a topic is published by the test when it wants to."""
     first, second, third = package(1), package(2), package(3, flip=True)
+    hardened = package(4, security_counter=2)
+    root_keys = [KEYS[Role.ROOT]]
     found = [
-        ("trust", sign_root(trust_root(), [KEYS[Role.ROOT]])),
+        ("trust", sign_root(trust_root(), root_keys)),
+        ("trust/2", sign_root(trust_root(version=2, deploy=key("deploy-2")), root_keys)),
+        ("desired/rotated", desired(6, second, by="deploy-2")),
+        ("desired/hardened", desired(3, hardened)),
         ("desired/1", desired(1, first)),
         ("desired/2", desired(2, second)),
         ("desired/3", desired(3, third)),
@@ -71,9 +77,10 @@ def messages() -> list[tuple[str, bytes]]:
         ("digest/1", first.digest),
         ("digest/2", second.digest),
         ("digest/3", third.digest),
+        ("digest/4", hardened.digest),
     ]
-    chunks = {chunk: data for each in (first, second, third) for chunk, data in each.chunks.items()}
-    named = {blob for each in (first, second, third) for blob in _needed(each)}
+    chunks = {chunk: data for each in (first, second, third, hardened) for chunk, data in each.chunks.items()}
+    named = {blob for each in (first, second, third, hardened) for blob in _needed(each)}
     found += [(topics.chunk(FLEET, *chunk), chunks[chunk]) for chunk in sorted(chunks) if chunk[0] in named]
     return found
 

@@ -94,7 +94,8 @@ typedef struct eo_op_head {
  * the place of `input`, and ADD and MUL at just that of `other` where other_elements == elements. Every constant
  * begins at a multiple of 4. */
 
-/* Limits beside those of the fields' types, which eo_plan_open holds plans to: plan and arena have at most 2**30 bytes;
+/* Limits beside those of the fields' types, which eo_plan_open holds plans to: plan and arena have at most 2**30 bytes,
+ * a row of a convolution's input 2**22;
  * at most 2**23 values are averaged and a softmax has at most 4,095 classes (sums stay within 32 bits); every exp is
  * at least 0, multipliers are at least 0; what a MOVE or a MEAN touches fits the arena; cell_multiplier is at most
  * 65535 and cell_shift 0..31. */

@@ -57,6 +57,9 @@ typedef struct eo_infer {
     eo_status (*open)(void *context, const void *model, size_t size, void *arena, size_t arena_bytes);
     /* One inference of the model that was opened last: int8 in, int8 out, in C order. */
     eo_status (*run)(void *context, const int8_t *input, size_t input_bytes, int8_t *output, size_t output_bytes);
+    /* Whether these model bytes, which were opened before, keep something from one inference to the next: then the
+     * model cannot share the arena with another in a shadow run. */
+    int (*keeps_state)(void *context, const void *model, size_t size);
 } eo_infer;
 
 /* This runtime behind that seam: the context is an eo_plan_infer that the caller keeps, the model bytes are a plan. */

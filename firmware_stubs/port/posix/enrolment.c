@@ -11,6 +11,12 @@ static int complain(const char *path, const char *what) {
     return -1;
 }
 
+static int complain_of(const char *path, const char *key) {
+    char what[120];
+    snprintf(what, sizeof what, "%s is not a text in double quotes on one line, or too long", key);
+    return complain(path, what);
+}
+
 /* The text between the quotes of a basic string; escapes of one letter are those that JSON has too. */
 static int unquote(const char *from, char *to, size_t room) {
     if (*from++ != '"')
@@ -116,13 +122,13 @@ int enrolment_read(enrolment *found, const char *path) {
         for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++)
             if (strlen(keys[i].name) == name && strncmp(keys[i].name, line, name) == 0 &&
                 unquote(value, keys[i].to, keys[i].room) != 0)
-                status = complain(path, keys[i].name);
+                status = complain_of(path, keys[i].name);
     }
     fclose(file);
     if (status != 0)
         return status;
     if (found->fleet[0] == '\0' || found->device[0] == '\0')
-        return complain(path, "fleet or device is missing");
+        return complain(path, "fleet or device is missing. Fix: edgeops device enroll NAME writes it");
     if (read_broker(found, broker) != 0)
         return complain(path, "broker is not mqtt://[user:password@]host[:port]");
     beside(found->data, sizeof found->data, path, data);

@@ -1,4 +1,4 @@
-#define _POSIX_C_SOURCE 200809L
+#define _XOPEN_SOURCE 700 /* with lockf */
 
 #include "flash_file.h"
 
@@ -27,7 +27,7 @@ int flash_file_open(flash_file *flash, const char *path, uint32_t bytes, uint32_
     flash->bytes = bytes;
     flash->erase_bytes = erase_bytes;
     flash->file = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (flash->file < 0)
+    if (flash->file < 0 || lockf(flash->file, F_TLOCK, 0) != 0)
         return -1;
     uint8_t erased[512];
     memset(erased, 0xFF, sizeof erased);
@@ -57,6 +57,7 @@ eo_status flash_file_program(flash_file *flash, uint32_t at, const void *bytes, 
     for (size_t i = 0; i < size; i++)
         if (flash->base[at + i] != 0xFFu)
             return EO_IO;
+    flash->unsynced = true;
     return write_all(flash->file, bytes, size, (off_t)at) == 0 ? EO_OK : EO_IO;
 }
 
@@ -71,5 +72,13 @@ eo_status flash_file_erase(flash_file *flash, uint32_t at) {
             return EO_IO;
     }
     /* Before something else takes its place, all that was written before is on the disk. */
-    return fdatasync(flash->file) == 0 ? EO_OK : EO_IO;
+    flash->unsynced = true;
+    return flash_file_sync(flash);
+}
+
+eo_status flash_file_sync(flash_file *flash) {
+    if (flash->unsynced && fdatasync(flash->file) != 0)
+        return EO_IO;
+    flash->unsynced = false;
+    return EO_OK;
 }

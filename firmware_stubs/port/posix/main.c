@@ -36,6 +36,15 @@ static int misused(const char *what) {
     return 2;
 }
 
+/* A number without anything behind it. */
+static int read_number(const char *text, uint32_t *number) {
+    char *end;
+    errno = 0;
+    const unsigned long value = strtoul(text, &end, 10);
+    *number = (uint32_t)value;
+    return errno == 0 && *text >= '0' && *text <= '9' && *end == '\0' && value <= 0x40000000u ? 0 : -1;
+}
+
 typedef struct options {
     const char *enrolment, *flash, *inputs, *target;
     uint32_t flash_bytes, every_ms, arena_bytes;
@@ -56,12 +65,12 @@ static int read_options(options *given, int count, char **words) {
             given->inputs = value;
         else if (strcmp(name, "--target") == 0)
             given->target = value;
-        else if (strcmp(name, "--flash-bytes") == 0)
-            given->flash_bytes = (uint32_t)strtoul(value, NULL, 10) / ERASE_BYTES * ERASE_BYTES;
-        else if (strcmp(name, "--every") == 0)
-            given->every_ms = (uint32_t)strtoul(value, NULL, 10);
-        else if (strcmp(name, "--arena-bytes") == 0)
-            given->arena_bytes = (uint32_t)strtoul(value, NULL, 10);
+        else if (strcmp(name, "--flash-bytes") == 0 && read_number(value, &given->flash_bytes) == 0)
+            given->flash_bytes = given->flash_bytes / ERASE_BYTES * ERASE_BYTES;
+        else if (strcmp(name, "--every") == 0 && read_number(value, &given->every_ms) == 0)
+            ;
+        else if (strcmp(name, "--arena-bytes") == 0 && read_number(value, &given->arena_bytes) == 0)
+            ;
         else if (strcmp(name, "--samples") == 0 && strcmp(value, "uint8") == 0)
             given->samples = EO_SAMPLE_UINT8;
         else if (strcmp(name, "--samples") == 0 && strcmp(value, "int16") == 0)
@@ -71,7 +80,24 @@ static int read_options(options *given, int count, char **words) {
         else
             return misused(name);
     }
+    if (given->flash_bytes == 0)
+        return misused("--flash-bytes");
     return given->enrolment != NULL ? 0 : misused("--enrolment is missing");
+}
+
+/* What a person can do about an agent that does not start. */
+static const char *remedy(eo_status status) {
+    switch (status) {
+    case EO_ARGUMENT:
+        return "its names, or a flash of another fleet or model. Fix: check agent.toml, or take another --flash";
+    case EO_TOO_SMALL:
+        return "the flash has no room for two slots. Fix: a larger --flash-bytes";
+    case EO_SIGNATURE:
+    case EO_MALFORMED:
+        return "the trust root is damaged or not signed. Fix: edgeops device enroll NAME writes it anew";
+    default:
+        return eo_status_text(status);
+    }
 }
 
 static int failed(const char *what, const char *why) {
@@ -97,7 +123,8 @@ int main(int count, char **words) {
     if (given.flash == NULL && mkdir(enrolled.data, 0700) != 0 && errno != EEXIST)
         return failed(enrolled.data, strerror(errno));
     if (flash_file_open(&posix.flash, flash, given.flash_bytes, ERASE_BYTES) != 0)
-        return failed(flash, strerror(errno));
+        return failed(flash, errno == EAGAIN || errno == EACCES ? "another agent has it, or it may not be written"
+                                                                : strerror(errno));
     if (given.inputs != NULL && (posix.inputs = fopen(given.inputs, "rb")) == NULL)
         return failed(given.inputs, strerror(errno));
     posix.every_ms = given.every_ms;
@@ -123,12 +150,14 @@ int main(int count, char **words) {
     };
     const eo_status started = eo_agent_start(&agent, &config);
     if (started != EO_OK)
-        return failed("the agent does not start", eo_status_text(started));
+        return failed("the agent does not start", remedy(started));
     if (posix_port_open_network(&posix, &enrolled) != 0)
         return 1;
     const struct sigaction action = {.sa_handler = stop};
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
+    const struct sigaction ignore = {.sa_handler = SIG_IGN};
+    sigaction(SIGPIPE, &ignore, NULL); /* of a broker that goes away, or of whoever read the log */
     while (!stopping)
         posix_port_network(&posix, eo_agent_poll(&agent));
     eo_agent_stop(&agent);

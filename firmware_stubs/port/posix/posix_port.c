@@ -42,7 +42,11 @@ static eo_status random_bytes(void *context, void *bytes, size_t size) {
 
 static eo_status publish(void *context, const char *topic, const void *payload, size_t size, int retained) {
     posix_port *posix = context;
-    if (!posix->connected || posix->pending >= MAX_PENDING)
+    /* What is retained always has room: there is little of it, and without a last word the device seems connected. */
+    if (!posix->connected || (posix->pending >= MAX_PENDING && !retained))
+        return EO_AGAIN;
+    /* Nothing is said before what it rests on is on the disk: a boot number that was told must not come again. */
+    if (flash_file_sync(&posix->flash) != EO_OK)
         return EO_AGAIN;
     if (mosquitto_publish(posix->client, NULL, topic, (int)size, payload, 1, retained != 0) != MOSQ_ERR_SUCCESS)
         return EO_AGAIN;
@@ -69,7 +73,12 @@ static eo_status input(void *context, void *values, size_t size) {
     if (fread(values, 1, size, posix->inputs) == size)
         return EO_OK;
     rewind(posix->inputs);
-    return fread(values, 1, size, posix->inputs) == size ? EO_OK : EO_IO;
+    if (fread(values, 1, size, posix->inputs) == size)
+        return EO_OK;
+    if (!posix->input_failed)
+        fprintf(stderr, "--inputs: cannot be read, or holds less than one input of %zu bytes\n", size);
+    posix->input_failed = true;
+    return EO_IO;
 }
 
 static void log_line(void *context, const char *line) {

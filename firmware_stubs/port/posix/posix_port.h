@@ -21,6 +21,7 @@ typedef struct posix_port {
     FILE *inputs;     /* NULL: there are none */
     uint32_t every_ms;
     uint64_t input_at;
+    bool input_failed; /* and that was said */
 } posix_port;
 
 void posix_port_begin(posix_port *posix, eo_agent *agent);

@@ -39,12 +39,23 @@ eo_status eo_agent_start(eo_agent *memory, const eo_agent_config *config) {
         status = EO_ARGUMENT;
     if (status != EO_OK)
         return status;
-    if (agent->memory.model[0] == '\0' && config->model != NULL)
-        memcpy(agent->memory.model, config->model, strlen(config->model) + 1u);
+    if (config->model != NULL) {
+        const size_t size = strlen(config->model) + 1u;
+        if (agent->memory.model[0] == '\0')
+            memcpy(agent->memory.model, config->model, size);
+        if (memcmp(agent->memory.model, config->model, size) != 0)
+            return EO_ARGUMENT; /* its reports would be sent under the other's name */
+    }
     const bool first = agent->journal.number == 0;
     eo_memory_save(agent);
-    if (agent->unsaved && first)
-        return EO_IO; /* the keys of its reports would come again */
+    if (agent->unsaved) {
+        /* The next start finds the same number in the flash: this one takes another, so that the keys of reports and
+         * events do not come again. */
+        uint32_t apart;
+        if (first || agent->port->random(agent->port->context, &apart, sizeof apart) != EO_OK)
+            return EO_IO;
+        agent->memory.boot += apart & 0xFFFFFFu;
+    }
     eo_report_start(agent);
     eo_driver_start(agent);
     return EO_OK;
@@ -165,7 +176,6 @@ eo_status eo_agent_client_id(const eo_agent *memory, char *id, size_t id_bytes) 
 
 void eo_agent_stop(eo_agent *memory) {
     eo_agent_state *agent = eo_state_of(memory);
-    size_t size;
     eo_tick(agent);
     agent->stream.what = EO_IN_NOTHING;
     agent->reporting.close = true;
@@ -177,9 +187,8 @@ void eo_agent_stop(eo_agent *memory) {
     agent->state_dirty = true;
     while (eo_uplink_work(agent))
         ;
-    if (agent->online &&
-        eo_presence_encode(agent->buffer, sizeof agent->buffer, &size, agent->memory.boot, false) == EO_OK)
-        (void)eo_uplink_publish(agent, EO_TOPIC_PRESENCE, size);
+    if (agent->online)
+        (void)eo_uplink_presence(agent, false);
     agent->stopped = true;
 }
 

@@ -242,8 +242,13 @@ eo_status eo_model_limit(eo_text *words, const char *what, uint32_t needed, uint
 uint8_t eo_model_slot(const eo_agent_state *agent, const uint8_t *digest, eo_kept_manifest *kept);
 /* Fills models[slot] with what the manifest says; digests are not checked. Words for a person where it fails. */
 eo_status eo_model_place(eo_agent_state *agent, uint8_t slot, const eo_kept_manifest *kept, eo_text *words);
-eo_status eo_model_digest(const eo_agent_state *agent, uint8_t slot, uint8_t part);
+/* EO_DIGEST, with words for a person. */
+eo_status eo_model_digest(const eo_agent_state *agent, uint8_t slot, uint8_t part, eo_text *words);
+/* Reads what a model's inputs and outputs are counted by, and its manifest. */
+eo_status eo_model_counting(const eo_agent_state *agent, uint8_t slot, eo_observe_plan *plan, eo_manifest *manifest);
 eo_status eo_model_open(eo_agent_state *agent, uint8_t slot, eo_text *words);
+/* Whether it remembers something from one inference to the next. */
+bool eo_model_keeps_state(const eo_agent_state *agent, uint8_t slot);
 /* Quantizes the raw input in the scratch memory. */
 eo_status eo_model_quantize(eo_agent_state *agent, uint8_t slot);
 void *eo_model_raw(const eo_agent_state *agent, uint8_t slot, size_t *bytes);
@@ -272,6 +277,7 @@ bool eo_report_send(eo_agent_state *agent);
 /* uplink.c: what goes out besides reports; true where something was done */
 bool eo_uplink_work(eo_agent_state *agent);
 eo_status eo_uplink_publish(eo_agent_state *agent, eo_topic_kind kind, size_t size);
+eo_status eo_uplink_presence(eo_agent_state *agent, bool online);
 void eo_uplink_event(eo_agent_state *agent, uint8_t source, uint8_t event, uint8_t target, const uint8_t *manifest,
                      const char *reason);
 

@@ -28,6 +28,10 @@ static void leave(eo_fetch *fetch, uint16_t number) {
         ask->state = EO_ASK_LEAVE;
 }
 
+static void find_chunk(const eo_agent_state *agent, uint16_t number, eo_chunk *chunk) {
+    eo_slot_chunk(&agent->fetch.layout, agent->port, agent->fetch.has, number, chunk);
+}
+
 /* Subscribes to a chunk, or ends it. */
 static eo_status subscribe(const eo_agent_state *agent, uint16_t number, int subscribed) {
     const eo_fetch *fetch = &agent->fetch;
@@ -36,7 +40,7 @@ static eo_status subscribe(const eo_agent_state *agent, uint16_t number, int sub
     uint32_t index = 0;
     if (number != EO_MANIFEST_NUMBER) {
         eo_chunk chunk;
-        eo_slot_chunk(&fetch->layout, agent->port, fetch->has, number, &chunk);
+        find_chunk(agent, number, &chunk);
         sha256 = fetch->layout.blobs[chunk.part].sha256;
         index = chunk.index;
     }
@@ -163,11 +167,9 @@ static void look(eo_agent_state *agent) {
     eo_fetch *fetch = &agent->fetch;
     if (fetch->look < fetch->layout.chunks) {
         eo_chunk chunk;
-        uint8_t digest[32];
-        eo_slot_chunk(&fetch->layout, agent->port, fetch->has, fetch->look, &chunk);
+        find_chunk(agent, fetch->look, &chunk);
         if (!eo_bit(fetch->has, fetch->look) && chunk.sha256 != NULL &&
-            eo_flash_sha256(agent->port, chunk.at, chunk.size, digest) == EO_OK &&
-            memcmp(digest, chunk.sha256, sizeof digest) == 0)
+            eo_flash_holds(agent->port, chunk.at, chunk.size, chunk.sha256))
             eo_set_bit(fetch->has, fetch->look, true);
         fetch->look++;
         return;
@@ -188,7 +190,7 @@ static void clear_block(eo_agent_state *agent) {
     if (fetch->phase == EO_FETCH_CHUNKS || fetch->phase == EO_FETCH_LOOKING) {
         for (uint16_t number = 0; number < fetch->layout.chunks; number++) {
             eo_chunk chunk;
-            eo_slot_chunk(&fetch->layout, agent->port, fetch->has, number, &chunk);
+            find_chunk(agent, number, &chunk);
             if (chunk.at < end && at < chunk.at + chunk.size)
                 eo_set_bit(fetch->has, number, false);
         }
@@ -213,7 +215,7 @@ static bool ask(eo_agent_state *agent) {
     } else {
         for (number = 0; number < fetch->layout.chunks; number++) {
             eo_chunk chunk;
-            eo_slot_chunk(&fetch->layout, agent->port, fetch->has, number, &chunk);
+            find_chunk(agent, number, &chunk);
             if (!eo_bit(fetch->has, number) && chunk.sha256 != NULL && find_ask(fetch, number) == NULL)
                 break;
         }
@@ -242,16 +244,15 @@ bool eo_fetch_work(eo_agent_state *agent) {
         }
     if (fetch->phase == EO_FETCH_IDLE)
         return false;
-    if (fetch->phase == EO_FETCH_PREPARING) {
-        prepare(agent);
-        return true;
-    }
-    if (fetch->clear_at < fetch->clear_end) {
-        clear_block(agent);
-        return true;
-    }
-    if (fetch->phase == EO_FETCH_LOOKING) {
-        look(agent);
+    const bool clearing = fetch->clear_at < fetch->clear_end;
+    if (fetch->phase == EO_FETCH_PREPARING || fetch->phase == EO_FETCH_LOOKING || clearing) {
+        fetch->progress_at = agent->now; /* a flash takes the time that it takes */
+        if (fetch->phase == EO_FETCH_PREPARING)
+            prepare(agent);
+        else if (clearing)
+            clear_block(agent);
+        else
+            look(agent);
         return true;
     }
     if (fetch->phase == EO_FETCH_CHUNKS && fetch->missing == 0) {
@@ -325,7 +326,7 @@ bool eo_fetch_begin(eo_agent_state *agent, const eo_topic *topic, uint32_t total
         if (blob == fetch->layout.blobs + EO_PART_COUNT)
             return false;
         stream->number = (uint16_t)(blob->first + topic->index);
-        eo_slot_chunk(&fetch->layout, agent->port, fetch->has, stream->number, &stream->chunk);
+        find_chunk(agent, stream->number, &stream->chunk);
         if (eo_bit(fetch->has, stream->number) || stream->chunk.sha256 == NULL || clearing) {
             leave(fetch, stream->number);
             return false;

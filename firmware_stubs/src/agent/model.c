@@ -94,17 +94,14 @@ eo_status eo_model_place(eo_agent_state *agent, uint8_t slot, const eo_kept_mani
     return EO_OK;
 }
 
-eo_status eo_model_digest(const eo_agent_state *agent, uint8_t slot, uint8_t part) {
+eo_status eo_model_digest(const eo_agent_state *agent, uint8_t slot, uint8_t part, eo_text *words) {
     eo_manifest manifest;
     eo_slot_layout layout;
-    uint8_t digest[32];
-    const eo_status status = eo_model_layout(agent, slot, &agent->models[slot].kept, &manifest, &layout);
-    if (status != EO_OK)
-        return status;
     const eo_slot_blob *blob = &layout.blobs[part];
-    const bool same = eo_flash_sha256(agent->port, blob->at, blob->size, digest) == EO_OK &&
-                      memcmp(digest, blob->sha256, sizeof digest) == 0;
-    return same ? EO_OK : EO_DIGEST;
+    if (eo_model_layout(agent, slot, &agent->models[slot].kept, &manifest, &layout) == EO_OK &&
+        eo_flash_holds(agent->port, blob->at, blob->size, blob->sha256))
+        return EO_OK;
+    return fault(words, EO_DIGEST, "a blob does not match its digest");
 }
 
 /* ---- the scratch memory: two front ends, quantized input, output, raw input, the front end's own ---- */
@@ -199,6 +196,15 @@ static eo_status open_chain(const eo_agent_state *agent, uint8_t slot, const eo_
     return status == EO_OK ? EO_OK : fault(words, status, "preprocessing");
 }
 
+eo_status eo_model_counting(const eo_agent_state *agent, uint8_t slot, eo_observe_plan *plan, eo_manifest *manifest) {
+    const eo_model *model = &agent->models[slot];
+    eo_status status =
+        eo_observe_plan_open(plan, agent->port->flash.base + model->observe_at, model->observe_bytes);
+    if (status == EO_OK)
+        status = eo_model_manifest(agent, &model->kept, manifest);
+    return status == EO_OK ? eo_observe_plan_shape(plan, manifest->input.shape, manifest->input.rank) : status;
+}
+
 eo_status eo_model_open(eo_agent_state *agent, uint8_t slot, eo_text *words) {
     eo_model *model = &agent->models[slot];
     const eo_infer *infer = agent->config.infer;
@@ -215,11 +221,7 @@ eo_status eo_model_open(eo_agent_state *agent, uint8_t slot, eo_text *words) {
     }
     if (arena > agent->config.arena_bytes)
         return eo_model_limit(words, "bytes of arena", (uint32_t)arena, (uint32_t)agent->config.arena_bytes);
-    status = eo_observe_plan_open(&plan, base + model->observe_at, model->observe_bytes);
-    if (status == EO_OK)
-        status = eo_model_manifest(agent, &model->kept, &manifest);
-    if (status == EO_OK)
-        status = eo_observe_plan_shape(&plan, manifest.input.shape, manifest.input.rank);
+    status = eo_model_counting(agent, slot, &plan, &manifest);
     if (status == EO_OK && plan.class_count != model->labels)
         status = EO_RANGE;
     if (status != EO_OK) {
@@ -233,6 +235,12 @@ eo_status eo_model_open(eo_agent_state *agent, uint8_t slot, eo_text *words) {
     return scratch <= agent->config.scratch_bytes
                ? EO_OK
                : eo_model_limit(words, "bytes of scratch", (uint32_t)scratch, (uint32_t)agent->config.scratch_bytes);
+}
+
+bool eo_model_keeps_state(const eo_agent_state *agent, uint8_t slot) {
+    const eo_model *model = &agent->models[slot];
+    return agent->config.infer->keeps_state(agent->config.infer_context, agent->port->flash.base + model->model_at,
+                                            model->model_bytes);
 }
 
 eo_status eo_model_infer(eo_agent_state *agent, uint8_t slot, const int8_t *input, size_t input_bytes,

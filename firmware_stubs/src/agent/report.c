@@ -81,15 +81,11 @@ static void restart(eo_agent_state *agent) {
     reporting->policy.observe_permille = (uint16_t)memory->observe_permille;
     reporting->generation = memory->update.generation;
     if (slot != reporting->slot || reporting->trial != eo_driver_in_trial(agent)) {
-        const eo_model *model = &agent->models[slot < 2u ? slot : 0];
-        const uint8_t *plan = agent->port->flash.base + model->observe_at;
         eo_manifest manifest;
         reporting->slot = EO_NO_SLOT;
         reporting->trial = eo_driver_in_trial(agent);
         /* that it opens was found out when the model was opened */
-        if (slot != EO_NO_SLOT && eo_observe_plan_open(&reporting->plan, plan, model->observe_bytes) == EO_OK &&
-            eo_model_manifest(agent, &model->kept, &manifest) == EO_OK &&
-            eo_observe_plan_shape(&reporting->plan, manifest.input.shape, manifest.input.rank) == EO_OK)
+        if (slot != EO_NO_SLOT && eo_model_counting(agent, slot, &reporting->plan, &manifest) == EO_OK)
             reporting->slot = slot;
     }
     reporting->close = false;
@@ -173,6 +169,7 @@ bool eo_report_send(eo_agent_state *agent) {
         if (status == EO_OK)
             return true;
         reporting->batch_left = BATCH;
+        reporting->batch_at = agent->now; /* always near: what lies 24 days back would count as to come */
     }
     if (!eo_due(agent, reporting->due) || eo_report_ring_waiting(&reporting->ring, 0, &oldest) == 0)
         return false;

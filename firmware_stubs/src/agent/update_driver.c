@@ -110,16 +110,21 @@ static void give_up(eo_agent_state *agent, eo_status status, const char *words) 
 
 /* ---- the manifest ---- */
 
+/* A version whose hole a later one closed does not come back. */
+static eo_status check_counter(const eo_agent_state *agent, uint32_t counter, eo_text *words) {
+    const uint32_t reached = agent->memory.update.security_counter;
+    return counter < reached ? eo_model_limit(words, "security counter", reached, counter) : EO_OK;
+}
+
 static eo_status check_fit(const eo_agent_state *agent, const eo_manifest *manifest, uint32_t envelope_bytes,
                            eo_text *words) {
-    const eo_update_state *update = &agent->memory.update;
     eo_slot_layout layout;
     if (!eo_view_is(manifest->model, agent->memory.model)) {
         eo_text_put(words, "the manifest is of another model");
         return EO_RANGE;
     }
-    if (manifest->security_counter < update->security_counter)
-        return eo_model_limit(words, "security counter", update->security_counter, manifest->security_counter);
+    if (check_counter(agent, manifest->security_counter, words) != EO_OK)
+        return EO_RANGE;
     const uint16_t *needs = manifest->min_agent; /* this is EO_AGENT_VERSION_TEXT */
     if (needs[0] > 0 || needs[1] > 1u || (needs[1] == 1u && needs[2] > 0)) {
         eo_text_put(words, "this agent is older than it needs");
@@ -156,17 +161,17 @@ static void take_manifest(eo_agent_state *agent) {
     eo_status status = eo_current_root(agent, &root);
     if (status == EO_OK)
         status = eo_verify(&root, envelope, kept->size, "manifest", EO_ROLE_RELEASE, &payload);
-    if (status == EO_OK)
-        status = eo_manifest_decode(&manifest, payload.bytes, payload.size, agent->config.infer->runtime,
-                                    agent->config.target);
+    if (status == EO_OK) {
+        kept->payload_at = (uint32_t)(payload.bytes - agent->port->flash.base);
+        kept->payload_size = payload.size;
+        status = eo_model_manifest(agent, kept, &manifest);
+    }
     if (status != EO_OK) {
         eo_text_put(&words, "the manifest: ");
         eo_text_put(&words, eo_status_text(status));
         eo_driver_refuse(agent, EO_EVENT_rejected, reason);
         return;
     }
-    kept->payload_at = (uint32_t)(payload.bytes - agent->port->flash.base);
-    kept->payload_size = payload.size;
     if (check_fit(agent, &manifest, kept->size, &words) != EO_OK) {
         eo_driver_refuse(agent, EO_EVENT_rejected, reason);
         return;
@@ -233,11 +238,10 @@ static void verify_work(eo_agent_state *agent) {
     } else if (agent->verify == EO_VERIFY_DIGESTS) {
         if (agent->verify_part == 0)
             status = eo_model_place(agent, slot, &kept, &words);
-        if (status == EO_OK) {
-            status = eo_model_digest(agent, slot, (uint8_t)(EO_PART_OBSERVE + agent->verify_part));
-            if (status != EO_OK)
-                eo_text_put(&words, "a blob does not match its digest");
-        }
+        if (status == EO_OK) /* one that was confirmed before comes here without its manifest being taken anew */
+            status = check_counter(agent, agent->models[slot].security_counter, &words);
+        if (status == EO_OK)
+            status = eo_model_digest(agent, slot, (uint8_t)(EO_PART_OBSERVE + agent->verify_part), &words);
         if (++agent->verify_part == EO_PART_COUNT - EO_PART_OBSERVE)
             agent->verify = EO_VERIFY_OPEN;
     } else if (agent->verify == EO_VERIFY_OPEN) {
@@ -267,11 +271,8 @@ static eo_status open_slot(eo_agent_state *agent, const uint8_t *digest, uint8_t
         return EO_NOT_FOUND;
     }
     eo_status status = eo_model_place(agent, slot, &kept, words);
-    for (uint8_t part = EO_PART_OBSERVE; part < EO_PART_COUNT && status == EO_OK; part++) {
-        status = eo_model_digest(agent, slot, part);
-        if (status != EO_OK)
-            eo_text_put(words, "a blob does not match its digest");
-    }
+    for (uint8_t part = EO_PART_OBSERVE; part < EO_PART_COUNT && status == EO_OK; part++)
+        status = eo_model_digest(agent, slot, part, words);
     if (status == EO_OK)
         status = eo_model_open(agent, slot, words);
     memcpy(agent->models[slot].id, digest, sizeof agent->models[slot].id);
@@ -324,8 +325,13 @@ static void begin(eo_agent_state *agent, uint8_t lifecycle) {
         verify_begin(agent);
         break;
     case EO_STATE_STAGED:
-        eo_driver_progress(agent, update->shadow > 0 && agent->confirmed != EO_NO_SLOT ? EO_EVENT_shadow
-                                                                                      : EO_EVENT_activated);
+        if (update->shadow == 0 || agent->confirmed == EO_NO_SLOT)
+            eo_driver_progress(agent, EO_EVENT_activated);
+        else if (eo_model_keeps_state(agent, agent->confirmed) || eo_model_keeps_state(agent, agent->candidate))
+            /* both take the one arena in turn: each input would begin without what the one before left */
+            eo_driver_refuse(agent, EO_EVENT_rejected, "a model that keeps state cannot run beside another");
+        else
+            eo_driver_progress(agent, EO_EVENT_shadow);
         break;
     case EO_STATE_SHADOWING:
         if (!reopened(agent))
@@ -367,7 +373,8 @@ bool eo_driver_work(eo_agent_state *agent) {
         begin(agent, lifecycle);
         return true;
     }
-    if (agent->phase == DOING_LOOK_FOR_MANIFEST) {
+    /* What the broker was asked for before is ended first, under its own name. */
+    if (agent->phase == DOING_LOOK_FOR_MANIFEST && agent->fetch.asks_used == 0) {
         look_for_manifest(agent);
         return true;
     }

@@ -5,12 +5,21 @@
 
 static const uint8_t own_topics[] = {EO_TOPIC_TRUST, EO_TOPIC_DESIRED, EO_TOPIC_RECEIPT};
 
+static eo_status own_topic(const eo_agent_state *agent, char topic[EO_TOPIC_BYTES], eo_topic_kind kind) {
+    return eo_topic_write(topic, EO_TOPIC_BYTES, agent->config.fleet, agent->config.device, kind);
+}
+
 eo_status eo_uplink_publish(eo_agent_state *agent, eo_topic_kind kind, size_t size) {
     char topic[EO_TOPIC_BYTES];
-    const eo_status status =
-        eo_topic_write(topic, sizeof topic, agent->config.fleet, agent->config.device, kind);
+    const eo_status status = own_topic(agent, topic, kind);
     const int retained = kind == EO_TOPIC_STATE || kind == EO_TOPIC_PRESENCE;
     return status == EO_OK ? agent->port->publish(agent->port->context, topic, agent->buffer, size, retained) : status;
+}
+
+eo_status eo_uplink_presence(eo_agent_state *agent, bool online) {
+    size_t size;
+    const eo_status status = eo_presence_encode(agent->buffer, sizeof agent->buffer, &size, agent->memory.boot, online);
+    return status == EO_OK ? eo_uplink_publish(agent, EO_TOPIC_PRESENCE, size) : status;
 }
 
 void eo_uplink_event(eo_agent_state *agent, uint8_t source, uint8_t event, uint8_t target, const uint8_t *manifest,
@@ -73,7 +82,7 @@ static eo_status send_state(eo_agent_state *agent) {
                                             : NULL,
         .security_counter = update->security_counter,
         .attempts = update->attempts,
-        .retry_in_ms = agent->retry && !eo_due(agent, agent->retry_at) ? agent->retry_at - agent->now : 0,
+        .retry_in_ms = update->retry && !eo_due(agent, agent->retry_at) ? agent->retry_at - agent->now : 0,
         .shadow = agent->shadow_slot != EO_NO_SLOT && agent->shadow_slot == shadow_of ? &agent->shadow : NULL,
         .artifact = agent->confirmed != EO_NO_SLOT
                         ? agent->port->flash.base + agent->models[agent->confirmed].artifact_at
@@ -95,14 +104,12 @@ static eo_status send_state(eo_agent_state *agent) {
 }
 
 bool eo_uplink_work(eo_agent_state *agent) {
-    size_t size;
     if (!agent->online)
         return false;
     for (uint8_t i = 0; i < sizeof own_topics; i++)
         if ((agent->subscribe & (1u << i)) != 0) {
             char topic[EO_TOPIC_BYTES];
-            eo_status status = eo_topic_write(topic, sizeof topic, agent->config.fleet, agent->config.device,
-                                              (eo_topic_kind)own_topics[i]);
+            eo_status status = own_topic(agent, topic, (eo_topic_kind)own_topics[i]);
             if (status == EO_OK)
                 status = agent->port->subscribe(agent->port->context, topic, 1);
             if (status == EO_AGAIN)
@@ -113,8 +120,7 @@ bool eo_uplink_work(eo_agent_state *agent) {
     if (!eo_buffer_free(agent))
         return false;
     if (agent->greet) {
-        if (eo_presence_encode(agent->buffer, sizeof agent->buffer, &size, agent->memory.boot, true) == EO_OK &&
-            eo_uplink_publish(agent, EO_TOPIC_PRESENCE, size) == EO_AGAIN)
+        if (eo_uplink_presence(agent, true) == EO_AGAIN)
             return false;
         agent->greet = false;
         return true;

@@ -42,4 +42,11 @@ static eo_status run_plan(void *context, const int8_t *input, size_t input_bytes
     return status;
 }
 
-const eo_infer eo_plan_runtime = {"plan", arena_bytes_of, open_plan, run_plan};
+static int keeps_state(void *context, const void *model, size_t size)
+{
+    eo_plan plan;
+    (void)context;
+    return eo_plan_open(&plan, model, size) == EO_OK && plan.header.state_bytes != 0;
+}
+
+const eo_infer eo_plan_runtime = {"plan", arena_bytes_of, open_plan, run_plan, keeps_state};

@@ -6,6 +6,8 @@
 
 /* Far above any microcontroller's; keeps every index of the kernels within 31 bits. */
 #define MOST_BYTES (1u << 30)
+/* So that dilated rows, 255 apart at most, are counted in 31 bits too. */
+#define MOST_ROW_BYTES (1u << 22)
 /* So many int8 values can be added up in 32 bits. */
 #define MOST_SUMMED (1u << 23)
 /* So many exponentials can be added up with 12 integer bits. */
@@ -69,7 +71,7 @@ static bool check_conv(const eo_verifier *v, const void *record)
     uint64_t weights = (uint64_t)op->k_h * op->k_w * op->out_c * (depthwise ? 1u : op->in_c);
     uint32_t scales = (op->head.flags & EO_OP_PER_CHANNEL) != 0 ? op->out_c : 1u;
     return in > 0 && out > 0 && weights > 0 && op->stride_h > 0 && op->stride_w > 0 && op->dilation_h > 0 &&
-           op->dilation_w > 0 && (uint64_t)op->in_w * op->in_c * op->dilation_h <= MOST_BYTES &&
+           op->dilation_w > 0 && (uint32_t)op->in_w * op->in_c <= MOST_ROW_BYTES &&
            (!depthwise || op->out_c % op->in_c == 0) && is_offset(op->input_offset) &&
            is_zero_point(op->output_offset) && eo_in_arena(v, op->head.input, in) &&
            eo_in_arena(v, op->head.output, out) && eo_in_plan(v, op->weights_at, weights, 1) &&

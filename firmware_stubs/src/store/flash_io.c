@@ -67,6 +67,15 @@ eo_status eo_flash_write_end(eo_flash_writer *writer) {
     return writer->status;
 }
 
+eo_status eo_flash_put(const eo_port *port, uint32_t at, uint32_t limit, const void *first, size_t first_size,
+                       const void *second, size_t second_size) {
+    eo_flash_writer writer;
+    eo_flash_write_begin(&writer, port, at, limit);
+    eo_flash_write(&writer, first, first_size);
+    eo_flash_write(&writer, second, second_size);
+    return eo_flash_write_end(&writer);
+}
+
 bool eo_flash_blank(const eo_port *port, uint32_t at, uint32_t size) {
     uint8_t piece[PIECE];
     while (size > 0) {
@@ -109,18 +118,18 @@ eo_status eo_flash_crc32(const eo_port *port, uint32_t at, uint32_t size, uint32
     return EO_OK;
 }
 
-eo_status eo_flash_sha256(const eo_port *port, uint32_t at, uint32_t size, uint8_t digest[32]) {
-    uint8_t piece[PIECE];
+bool eo_flash_holds(const eo_port *port, uint32_t at, uint32_t size, const uint8_t sha256[32]) {
+    uint8_t piece[PIECE], digest[32];
     eo_sha256_state hash;
     eo_sha256_start(&hash);
     while (size > 0) {
         const uint32_t part = size < PIECE ? size : PIECE;
         if (port->flash_read(port->context, at, piece, part) != EO_OK)
-            return EO_IO;
+            return false;
         eo_sha256_update(&hash, piece, part);
         at += part;
         size -= part;
     }
     eo_sha256_finish(&hash, digest);
-    return EO_OK;
+    return memcmp(digest, sha256, sizeof digest) == 0;
 }

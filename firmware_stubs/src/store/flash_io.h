@@ -33,6 +33,10 @@ void eo_flash_write(eo_flash_writer *writer, const void *bytes, size_t size);
 /* Fills the last unit up with 0xFF. EO_IO: the flash failed, or something else stands there and must be erased. */
 eo_status eo_flash_write_end(eo_flash_writer *writer);
 
+/* The same at once, of two pieces that follow one another. */
+eo_status eo_flash_put(const eo_port *port, uint32_t at, uint32_t limit, const void *first, size_t first_size,
+                       const void *second, size_t second_size);
+
 /* Whether all of a range reads as erased. */
 bool eo_flash_blank(const eo_port *port, uint32_t at, uint32_t size);
 
@@ -43,8 +47,8 @@ eo_status eo_flash_clear(const eo_port *port, uint32_t at);
 uint32_t eo_crc32(uint32_t crc, const void *bytes, size_t size);
 /* Of a range of the flash; EO_IO where it cannot be read. */
 eo_status eo_flash_crc32(const eo_port *port, uint32_t at, uint32_t size, uint32_t *crc);
-/* SHA-256 of a range of the flash. */
-eo_status eo_flash_sha256(const eo_port *port, uint32_t at, uint32_t size, uint8_t digest[32]);
+/* Whether a range of the flash can be read and has this SHA-256. */
+bool eo_flash_holds(const eo_port *port, uint32_t at, uint32_t size, const uint8_t sha256[32]);
 
 #ifdef __cplusplus
 }

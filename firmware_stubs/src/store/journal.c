@@ -83,11 +83,7 @@ eo_status eo_journal_write(eo_journal *journal, const void *payload, uint32_t si
         journal->place += journal->stride;
         if (!eo_flash_blank(journal->port, at, journal->stride))
             continue;
-        eo_flash_writer writer;
-        eo_flash_write_begin(&writer, journal->port, at, at + journal->stride);
-        eo_flash_write(&writer, &head, sizeof head);
-        eo_flash_write(&writer, payload, size);
-        if (eo_flash_write_end(&writer) == EO_OK) {
+        if (eo_flash_put(journal->port, at, at + journal->stride, &head, sizeof head, payload, size) == EO_OK) {
             journal->number = head.number;
             journal->newest_at = at + (uint32_t)sizeof head;
             journal->newest_size = size;

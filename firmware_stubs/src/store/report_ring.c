@@ -162,15 +162,19 @@ static eo_status turn_over(eo_report_ring *ring, uint32_t *dropped) {
     }
     sector_head mine = {SECTOR_MAGIC, ring->number + 1u, 0};
     mine.crc = eo_crc32(0, &mine, offsetof(sector_head, crc));
-    eo_flash_writer writer;
-    eo_flash_write_begin(&writer, ring->port, sector_at(ring, sector), sector_at(ring, sector) + ring->sector_bytes);
-    eo_flash_write(&writer, &mine, sizeof mine);
-    const eo_status status = eo_flash_write_end(&writer);
+    const uint32_t at = sector_at(ring, sector);
+    const eo_status status = eo_flash_put(ring->port, at, at + ring->sector_bytes, &mine, sizeof mine, NULL, 0);
     if (status == EO_OK) {
         ring->number = mine.number;
         ring->place = first_place(ring);
     }
     return status;
+}
+
+/* The report at `at` need not be sent any more. Where it fails it comes up again, and is sent again. */
+static void mark(const eo_report_ring *ring, uint32_t at) {
+    static const uint8_t zeros[EO_MAX_PROGRAM_BYTES] = {0};
+    (void)ring->port->flash_program(ring->port->context, payload_at(ring, at) - unit_of(ring), zeros, unit_of(ring));
 }
 
 eo_status eo_report_ring_put(eo_report_ring *ring, const eo_kept_report *report, const uint8_t *counters,
@@ -182,18 +186,14 @@ eo_status eo_report_ring_put(eo_report_ring *ring, const eo_kept_report *report,
         status = turn_over(ring, dropped);
     if (status == EO_OK) {
         const uint32_t at = sector_at(ring, ring->sector) + ring->place;
-        eo_flash_writer writer;
         head.payload_crc = eo_crc32(eo_crc32(0, report, sizeof *report), counters, size);
         head.crc = eo_crc32(0, &head, offsetof(report_head, crc));
         ring->place += needed;
-        eo_flash_write_begin(&writer, ring->port, at, at + needed);
-        eo_flash_write(&writer, &head, sizeof head);
-        status = eo_flash_write_end(&writer);
+        status = eo_flash_put(ring->port, at, at + needed, &head, sizeof head, NULL, 0);
         if (status == EO_OK) {
-            eo_flash_write_begin(&writer, ring->port, payload_at(ring, at), at + needed);
-            eo_flash_write(&writer, report, sizeof *report);
-            eo_flash_write(&writer, counters, size);
-            status = eo_flash_write_end(&writer);
+            status = eo_flash_put(ring->port, payload_at(ring, at), at + needed, report, sizeof *report, counters, size);
+            if (status != EO_OK)
+                mark(ring, at); /* otherwise it counts as one that waits, and the registry waits for it */
         }
         if (status != EO_OK)
             ring->place = ring->sector_bytes; /* what is behind a torn report is not used */
@@ -205,7 +205,6 @@ eo_status eo_report_ring_put(eo_report_ring *ring, const eo_kept_report *report,
 
 /* Walks over all that wait: marks those of a boot up to `covered`, counts the others (or those that it marked). */
 static uint32_t walk(const eo_report_ring *ring, uint32_t boot, uint32_t covered, uint32_t *oldest) {
-    static const uint8_t zeros[EO_MAX_PROGRAM_BYTES] = {0};
     const eo_port *port = ring->port;
     eo_report_cursor cursor = {0, 0};
     report_head head;
@@ -219,8 +218,7 @@ static uint32_t walk(const eo_report_ring *ring, uint32_t boot, uint32_t covered
             continue;
         if (report.sequence <= covered) {
             marked++;
-            /* Where it fails the report comes up again, and is sent again. */
-            (void)port->flash_program(port->context, payload_at(ring, at) - unit_of(ring), zeros, unit_of(ring));
+            mark(ring, at);
         } else if (*oldest == 0 || report.sequence < *oldest) {
             *oldest = report.sequence;
         }

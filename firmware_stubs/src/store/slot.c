@@ -23,7 +23,6 @@ uint32_t eo_manifest_place(const eo_port *port, uint32_t area) {
 bool eo_manifest_find(const eo_port *port, uint32_t area, uint32_t limit, const uint8_t digest[32],
                       eo_kept_manifest *kept) {
     manifest_head head;
-    uint8_t found[32];
     kept->at = eo_manifest_place(port, area);
     if (port->flash_read(port->context, area, &head, sizeof head) != EO_OK || head.magic != MAGIC ||
         head.crc != eo_crc32(0, &head, offsetof(manifest_head, crc)) || head.size > limit - kept->at ||
@@ -32,7 +31,7 @@ bool eo_manifest_find(const eo_port *port, uint32_t area, uint32_t limit, const 
     kept->size = head.size;
     kept->payload_at = kept->at + head.payload_offset;
     kept->payload_size = head.payload_size;
-    return eo_flash_sha256(port, kept->at, kept->size, found) == EO_OK && memcmp(found, digest, sizeof found) == 0;
+    return eo_flash_holds(port, kept->at, kept->size, digest);
 }
 
 eo_status eo_manifest_seal(const eo_port *port, uint32_t area, const eo_kept_manifest *kept) {
@@ -40,20 +39,14 @@ eo_status eo_manifest_seal(const eo_port *port, uint32_t area, const eo_kept_man
     if (kept->payload_at == 0)
         head.payload_offset = 0;
     head.crc = eo_crc32(0, &head, offsetof(manifest_head, crc));
-    eo_flash_writer writer;
-    eo_flash_write_begin(&writer, port, area, kept->at);
-    eo_flash_write(&writer, &head, sizeof head);
-    return eo_flash_write_end(&writer);
+    return eo_flash_put(port, area, kept->at, &head, sizeof head, NULL, 0);
 }
 
 eo_status eo_manifest_copy(const eo_port *port, uint32_t area, uint32_t limit, const eo_kept_manifest *from) {
     eo_kept_manifest to = *from;
     to.at = eo_manifest_place(port, area);
     to.payload_at = to.at + (from->payload_at - from->at);
-    eo_flash_writer writer;
-    eo_flash_write_begin(&writer, port, to.at, limit);
-    eo_flash_write(&writer, port->flash.base + from->at, from->size);
-    const eo_status status = eo_flash_write_end(&writer);
+    const eo_status status = eo_flash_put(port, to.at, limit, port->flash.base + from->at, from->size, NULL, 0);
     return status == EO_OK ? eo_manifest_seal(port, area, &to) : status;
 }
 
