@@ -26,7 +26,8 @@ def check(
 ) -> None:
     """Prove that a model fits a part: memory, operators and time; exits with 3 when it does not.
 
-    The arena is measured with TensorFlow Lite Micro, in a process of its own; that of a plan (--runtime plan) is known to the byte.
+    The arena is measured with TensorFlow Lite Micro, in a process of its own; that of an execution plan
+    (--runtime plan) is known to the byte.
 
     Example: edgeops check model.tflite --target stm32l4r5
     """

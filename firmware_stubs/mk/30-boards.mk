@@ -20,7 +20,7 @@ BOARD_FLAGS := -mthumb -ffunction-sections -fdata-sections -fno-common -fno-unwi
     -fno-asynchronous-unwind-tables -ffile-prefix-map=$(CURDIR)=. -fcallgraph-info=su $(BOARD_OPTIMIZE) $(BOARD_KERNELS)
 # What makes the agent smaller still, and costs it nothing that counts; kernels and front ends go without, for their loops.
 BOARD_SMALL := $(if $(SPEED),,-fno-schedule-insns2 -fno-move-loop-invariants -fno-tree-loop-im -fno-tree-dominator-opts \
-    -fno-tree-coalesce-vars -fno-tree-ter -fno-if-conversion)
+    -fno-tree-coalesce-vars -fno-tree-sink)
 board_small = $(if $(filter src/runtime/% src/features/%,$(1)),,$(BOARD_SMALL))
 BOARD_LINK := -nostartfiles -static -Wl,--gc-sections -Wl,--build-id=none -Wl,--strip-debug -Wl,--fatal-warnings \
     $(if $(SPEED),,--specs=nano.specs)

@@ -222,6 +222,28 @@ static void a_model_is_not_served_under_another_ones_name(void) {
     free(device);
 }
 
+static int always(void *context, const void *model, size_t size) {
+    (void)context;
+    (void)model;
+    (void)size;
+    return 1;
+}
+
+static void a_model_that_keeps_state_does_not_run_beside_another(void) {
+    fake_device *device = confirmed_on_1();
+    eo_infer stateful = eo_plan_runtime;
+    stateful.keeps_state = always;
+    inside(device)->config.infer = &stateful;
+    fake_desire(device, "desired/shadow");
+    CHECK(fake_until(device, "REJECTED", 1, 2000));
+    CHECK(strcmp(info_of(device).reason, "a model that keeps state cannot run beside another") == 0);
+    CHECK(fake_until(device, "REJECTED", 1, 100));
+    fake_desire(device, "desired/back");
+    fake_desire(device, "desired/hardened"); /* an older generation */
+    CHECK(fake_until(device, "CONFIRMED", 1, 100));
+    free(device);
+}
+
 int main(void) {
     the_version_before_is_refused_where_the_security_counter_has_risen();
     a_start_that_cannot_be_written_down_uses_a_number_that_nobody_had();
@@ -233,5 +255,6 @@ int main(void) {
     with_both_slots_damaged_it_fetches_what_is_desired();
     the_state_of_a_confirmed_model_announces_no_retry();
     a_model_is_not_served_under_another_ones_name();
+    a_model_that_keeps_state_does_not_run_beside_another();
     return failures == 0 ? 0 : 1;
 }

@@ -268,7 +268,7 @@ def dequantize(run: Runner, record: Record) -> None:
 
 def svdf(run: Runner, record: Record) -> None:
     filters, memory, rank = record["filters"], record["memory"], record["rank"]
-    dtype = np.int16 if record["flags"] & 16 else np.int8
+    dtype = np.int16 if record["flags"] & 8 else np.int8
     state = run.read(record["state"], filters * memory, dtype).astype(np.int64).reshape(filters, memory)
     x = run.read(record["input"], record["in"]) - record["input_zero_point"]
     feature = (

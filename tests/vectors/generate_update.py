@@ -1,9 +1,9 @@
 """Write ``tests/vectors/update/messages.bin``: all that a broker holds for a device that is updated, signed.
 
 Versions 1 and 2 of the tiny model as execution plans, a version 3 whose self-test another model wrote, a version 4 with
-a higher security counter, a desired state for each, and a trust root that replaces the key of desired states; the C agent's tests read them. Run from the repository:
-``PYTHONPATH=.:tests python tests/vectors/generate_update.py``. Deterministic: the same code gives the same file, and a
-test says when it is not current.
+a higher security counter, a desired state for each, and a trust root that replaces the key of desired states; the C
+agent's tests read them. Run from the repository: ``PYTHONPATH=.:tests python tests/vectors/generate_update.py``.
+Deterministic: the same code gives the same file, and a test says when it is not current.
 """
 
 from __future__ import annotations

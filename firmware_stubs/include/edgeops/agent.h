@@ -32,12 +32,13 @@ typedef struct eo_agent_config {
     const char *fleet;  /* names as in topics */
     const char *device;
     const char *target; /* target class: which artifacts of a manifest are meant for this device */
-    const char *model;  /* the model that it serves, or NULL: the first that a desired state names */
+    const char *model;  /* that it serves, or NULL: the first that a desired state names. It stays the same */
     const uint8_t *trust; /* the trust root's envelope of the enrolment (trust.cose) */
     size_t trust_bytes;
     const eo_infer *infer; /* eo_plan_runtime, or another runtime behind the same seam */
     void *infer_context;   /* for eo_plan_runtime an eo_plan_infer */
-    void *arena;           /* a multiple of 8; shared by the models in both slots, one after the other */
+    void *arena;           /* a multiple of 8; shared by the models in both slots, one after the other: one that keeps
+                              state begins anew after a candidate was tested, and takes no part in a shadow run */
     size_t arena_bytes;
     void *scratch; /* a multiple of 8: the front ends, quantized input, output, raw input, working memory */
     size_t scratch_bytes;
@@ -55,7 +56,7 @@ typedef struct eo_agent {
 
 /* Finds its state in the flash (an empty or a foreign flash is a new device), takes the next boot number, opens the
  * confirmed model and takes an interrupted update up again. Reads the whole of the model once, for its digest.
- * EO_ARGUMENT (names, alignment, geometry, another fleet's trust root), EO_TOO_SMALL (flash), EO_SIGNATURE or
+ * EO_ARGUMENT (names, alignment, geometry, another fleet's trust root, another model than before), EO_TOO_SMALL (flash), EO_SIGNATURE or
  * EO_MALFORMED (the enrolment's trust root), EO_IO (the flash cannot be written). */
 eo_status eo_agent_start(eo_agent *agent, const eo_agent_config *config);
 

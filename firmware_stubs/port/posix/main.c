@@ -118,6 +118,11 @@ int main(int count, char **words) {
         return status;
     if (enrolment_read(&enrolled, given.enrolment) != 0)
         return 1;
+    const struct sigaction action = {.sa_handler = stop};
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    const struct sigaction ignore = {.sa_handler = SIG_IGN};
+    sigaction(SIGPIPE, &ignore, NULL); /* of a broker that goes away, or of whoever read the log */
     snprintf(flash_path, sizeof flash_path, "%s/flash.bin", enrolled.data);
     const char *flash = given.flash != NULL ? given.flash : flash_path;
     if (given.flash == NULL && mkdir(enrolled.data, 0700) != 0 && errno != EEXIST)
@@ -153,11 +158,6 @@ int main(int count, char **words) {
         return failed("the agent does not start", remedy(started));
     if (posix_port_open_network(&posix, &enrolled) != 0)
         return 1;
-    const struct sigaction action = {.sa_handler = stop};
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
-    const struct sigaction ignore = {.sa_handler = SIG_IGN};
-    sigaction(SIGPIPE, &ignore, NULL); /* of a broker that goes away, or of whoever read the log */
     while (!stopping)
         posix_port_network(&posix, eo_agent_poll(&agent));
     eo_agent_stop(&agent);

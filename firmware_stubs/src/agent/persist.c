@@ -34,7 +34,7 @@ eo_status eo_memory_load(eo_agent_state *agent) {
     if (agent->journal.number > 0) {
         if (size > sizeof *memory)
             size = (uint32_t)sizeof *memory;
-        const eo_status status = port->flash_read(port->context, agent->journal.newest_at, memory, size);
+        const eo_status status = eo_flash_read(port, agent->journal.newest_at, memory, size);
         if (status != EO_OK)
             return EO_IO;
     }

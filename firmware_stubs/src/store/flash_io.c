@@ -4,8 +4,11 @@
 
 #include "trust/sha256.h"
 
-/* Reads go through the port, so that flash with error correction can answer that a torn word cannot be read. */
 #define PIECE 64u
+
+eo_status eo_flash_read(const eo_port *port, uint32_t at, void *bytes, size_t size) {
+    return port->flash_read(port->context, at, bytes, size);
+}
 
 uint32_t eo_round_up(uint32_t value, uint32_t unit) {
     return (value + unit - 1u) / unit * unit;
@@ -31,12 +34,12 @@ static eo_status write_unit(const eo_flash_writer *writer, uint32_t size) {
     uint8_t there[EO_MAX_PROGRAM_BYTES];
     if (size > writer->limit || writer->at > writer->limit - size)
         return EO_FULL;
-    if (port->flash_read(port->context, writer->at, there, size) != EO_OK)
+    if (eo_flash_read(port, writer->at, there, size) != EO_OK)
         return EO_IO;
     if (memcmp(there, writer->unit, size) == 0)
         return EO_OK;
     if (!all_erased(there, size) || port->flash_program(port->context, writer->at, writer->unit, size) != EO_OK ||
-        port->flash_read(port->context, writer->at, there, size) != EO_OK || memcmp(there, writer->unit, size) != 0)
+        eo_flash_read(port, writer->at, there, size) != EO_OK || memcmp(there, writer->unit, size) != 0)
         return EO_IO;
     return EO_OK;
 }
@@ -80,7 +83,7 @@ bool eo_flash_blank(const eo_port *port, uint32_t at, uint32_t size) {
     uint8_t piece[PIECE];
     while (size > 0) {
         const uint32_t part = size < PIECE ? size : PIECE;
-        if (port->flash_read(port->context, at, piece, part) != EO_OK || !all_erased(piece, part))
+        if (eo_flash_read(port, at, piece, part) != EO_OK || !all_erased(piece, part))
             return false;
         at += part;
         size -= part;
@@ -109,7 +112,7 @@ eo_status eo_flash_crc32(const eo_port *port, uint32_t at, uint32_t size, uint32
     uint8_t piece[PIECE];
     while (size > 0) {
         const uint32_t part = size < PIECE ? size : PIECE;
-        if (port->flash_read(port->context, at, piece, part) != EO_OK)
+        if (eo_flash_read(port, at, piece, part) != EO_OK)
             return EO_IO;
         *crc = eo_crc32(*crc, piece, part);
         at += part;
@@ -124,7 +127,7 @@ bool eo_flash_holds(const eo_port *port, uint32_t at, uint32_t size, const uint8
     eo_sha256_start(&hash);
     while (size > 0) {
         const uint32_t part = size < PIECE ? size : PIECE;
-        if (port->flash_read(port->context, at, piece, part) != EO_OK)
+        if (eo_flash_read(port, at, piece, part) != EO_OK)
             return false;
         eo_sha256_update(&hash, piece, part);
         at += part;

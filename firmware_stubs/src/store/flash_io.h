@@ -25,6 +25,9 @@ typedef struct eo_flash_writer {
     uint8_t unit[EO_MAX_PROGRAM_BYTES];
 } eo_flash_writer;
 
+/* Reads through the port, so that flash with error correction can answer that a torn word cannot be read. */
+eo_status eo_flash_read(const eo_port *port, uint32_t at, void *bytes, size_t size);
+
 uint32_t eo_round_up(uint32_t value, uint32_t unit);
 
 /* `at` is a multiple of program_bytes. EO_FULL once more comes than has room before `limit`. */

@@ -20,7 +20,7 @@ static uint32_t head_crc(const record_head *head) {
 /* Whether a whole record stands there. */
 static bool read_record(const eo_journal *journal, uint32_t at, record_head *head) {
     const eo_port *port = journal->port;
-    if (port->flash_read(port->context, at, head, sizeof *head) != EO_OK || head->magic != MAGIC ||
+    if (eo_flash_read(port, at, head, sizeof *head) != EO_OK || head->magic != MAGIC ||
         head->size > journal->stride - sizeof *head)
         return false;
     uint32_t crc = head_crc(head);

@@ -41,7 +41,7 @@ static uint32_t first_place(const eo_report_ring *ring) {
 /* The number of a sector, 0 where its head is none. */
 static uint32_t sector_number(const eo_report_ring *ring, uint32_t sector) {
     sector_head head;
-    if (ring->port->flash_read(ring->port->context, sector_at(ring, sector), &head, sizeof head) != EO_OK ||
+    if (eo_flash_read(ring->port, sector_at(ring, sector), &head, sizeof head) != EO_OK ||
         head.magic != SECTOR_MAGIC || head.crc != eo_crc32(0, &head, offsetof(sector_head, crc)))
         return 0;
     return head.number;
@@ -55,7 +55,7 @@ static found look(const eo_report_ring *ring, uint32_t sector, uint32_t place, r
     if (place + head_size + unit_of(ring) > ring->sector_bytes || eo_flash_blank(port, at, head_size))
         return FOUND_END;
     const uint32_t room = ring->sector_bytes - place - head_size - unit_of(ring);
-    if (port->flash_read(port->context, at, head, sizeof *head) != EO_OK || head->magic != REPORT_MAGIC ||
+    if (eo_flash_read(port, at, head, sizeof *head) != EO_OK || head->magic != REPORT_MAGIC ||
         head->crc != eo_crc32(0, head, offsetof(report_head, crc)) || head->size < sizeof(eo_kept_report) ||
         head->size > room)
         return FOUND_TORN; /* nothing is known of what follows it in this sector */
@@ -213,7 +213,7 @@ static uint32_t walk(const eo_report_ring *ring, uint32_t boot, uint32_t covered
     *oldest = 0;
     while (next_head(ring, &cursor, &head, &at) == EO_OK) {
         waiting++;
-        if (port->flash_read(port->context, payload_at(ring, at), &report, sizeof report) != EO_OK ||
+        if (eo_flash_read(port, payload_at(ring, at), &report, sizeof report) != EO_OK ||
             report.boot != boot)
             continue;
         if (report.sequence <= covered) {

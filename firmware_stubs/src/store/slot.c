@@ -24,7 +24,7 @@ bool eo_manifest_find(const eo_port *port, uint32_t area, uint32_t limit, const 
                       eo_kept_manifest *kept) {
     manifest_head head;
     kept->at = eo_manifest_place(port, area);
-    if (port->flash_read(port->context, area, &head, sizeof head) != EO_OK || head.magic != MAGIC ||
+    if (eo_flash_read(port, area, &head, sizeof head) != EO_OK || head.magic != MAGIC ||
         head.crc != eo_crc32(0, &head, offsetof(manifest_head, crc)) || head.size > limit - kept->at ||
         head.payload_offset > head.size || head.payload_size > head.size - head.payload_offset)
         return false;
