@@ -84,6 +84,19 @@ static void going_back_needs_no_download(void) {
     free(device);
 }
 
+static void the_application_is_told_what_the_model_says(void) {
+    fake_device *device = confirmed_on_1();
+    const uint32_t before = device->predictions;
+    const uint32_t counted = info_of(device).inferences;
+    for (int i = 0; i < 10; i++)
+        fake_turn(device);
+    CHECK(device->predictions > before);
+    CHECK(device->predictions - before == info_of(device).inferences - counted);
+    CHECK(device->predicted_version == 1);
+    CHECK(device->labels_fit);
+    free(device);
+}
+
 static void a_restart_goes_on_with_the_confirmed_version_offline(void) {
     fake_device *device = confirmed_on_1();
     const uint32_t boot = info_of(device).boot;
@@ -357,6 +370,7 @@ int main(void) {
     a_failed_self_test_leaves_the_old_version_in_charge();
     a_trial_with_errors_is_rolled_back();
     going_back_needs_no_download();
+    the_application_is_told_what_the_model_says();
     a_restart_goes_on_with_the_confirmed_version_offline();
     two_starts_that_a_trial_did_not_survive_roll_it_back();
     a_stop_on_purpose_is_no_crash();

@@ -63,6 +63,9 @@ typedef struct fake_device {
     bool has_input;
     bool verbose;
     bool bad_inputs;
+    uint32_t predictions;
+    uint32_t predicted_version; /* of the last one */
+    bool labels_fit;            /* each prediction's label was that of its highest score */
 } fake_device;
 
 /* Not every test uses all of it. */
@@ -248,6 +251,20 @@ BENCH fake_device *fake_device_new(void) {
     return device;
 }
 
+/* The application, which is told what the model says. */
+BENCH void fake_predicted(void *application, const eo_agent_prediction *prediction) {
+    fake_device *device = (fake_device *)application;
+    static const char *const labels[] = {"zero", "one", "two", "three", "four"}; /* of the tiny model */
+    size_t best = 0;
+    for (size_t i = 1; i < prediction->count; i++)
+        best = prediction->scores[i] > prediction->scores[best] ? i : best;
+    device->labels_fit = (device->predictions == 0 || device->labels_fit) && best == prediction->predicted &&
+                         best < 5 && prediction->label.size == strlen(labels[best]) &&
+                         memcmp(prediction->label.bytes, labels[best], prediction->label.size) == 0;
+    device->predictions++;
+    device->predicted_version = prediction->version;
+}
+
 BENCH eo_status fake_start(fake_device *device) {
     const message *trust = fake_message(device, "trust");
     const eo_agent_config config = {
@@ -265,6 +282,8 @@ BENCH eo_status fake_start(fake_device *device) {
         .scratch = device->scratch,
         .scratch_bytes = sizeof device->scratch,
         .sample_type = EO_SAMPLE_UINT8,
+        .predicted = fake_predicted,
+        .application = device,
     };
     memset(&device->agent, 0xA5, sizeof device->agent); /* RAM after a power cut holds anything */
     device->topic_count = device->waiting_count = 0;

@@ -26,6 +26,16 @@
 extern "C" {
 #endif
 
+/* What the model said of one input. */
+typedef struct eo_agent_prediction {
+    uint32_t version;
+    eo_view label;          /* of the highest score, as the manifest names it */
+    uint8_t predicted;      /* its number */
+    uint8_t confidence_bin; /* 0..15 */
+    const int8_t *scores;
+    size_t count;
+} eo_agent_prediction;
+
 /* All of it stays valid and unchanged as long as the agent lives; `model` and the runtime's context may be NULL. */
 typedef struct eo_agent_config {
     const eo_port *port;
@@ -43,6 +53,10 @@ typedef struct eo_agent_config {
     void *scratch; /* a multiple of 8: the front ends, quantized input, output, raw input, working memory */
     size_t scratch_bytes;
     eo_sample_type sample_type; /* of what the port's input gives; 0 is EO_SAMPLE_INT16 */
+    /* Called after each inference of the model that answers, from within eo_agent_poll; NULL: nobody asks. What the
+     * prediction points to is gone when it returns, and it calls nothing of the agent. */
+    void (*predicted)(void *application, const eo_agent_prediction *prediction);
+    void *application;
 } eo_agent_config;
 
 /* The agent's memory. What is in it is the agent's own business (src/agent/agent_state.h). */
@@ -56,8 +70,8 @@ typedef struct eo_agent {
 
 /* Finds its state in the flash (an empty or a foreign flash is a new device), takes the next boot number, opens the
  * confirmed model and takes an interrupted update up again. Reads the whole of the model once, for its digest.
- * EO_ARGUMENT (names, alignment, geometry, another fleet's trust root, another model than before), EO_TOO_SMALL (flash), EO_SIGNATURE or
- * EO_MALFORMED (the enrolment's trust root), EO_IO (the flash cannot be written). */
+ * EO_ARGUMENT (names, alignment, geometry, another fleet's trust root, another model than before), EO_TOO_SMALL
+ * (flash), EO_SIGNATURE or EO_MALFORMED (the enrolment's trust root), EO_IO (the flash cannot be written). */
 eo_status eo_agent_start(eo_agent *agent, const eo_agent_config *config);
 
 /* One bounded piece of work. Answers after how many milliseconds it should be called again at the latest; 0 at once. */

@@ -73,6 +73,20 @@ static void judge_trial(eo_agent_state *agent, bool ok) {
         eo_driver_candidate(agent, EO_UPDATE_INFERRED, ok);
 }
 
+static void tell(const eo_agent_state *agent, const eo_counted *counted, const int8_t *scores, size_t count) {
+    if (agent->config.predicted == NULL)
+        return;
+    const eo_agent_prediction prediction = {
+        .version = agent->models[agent->running].version,
+        .label = eo_model_label(agent, agent->running, counted->predicted),
+        .predicted = counted->predicted,
+        .confidence_bin = counted->confidence_bin,
+        .scores = scores,
+        .count = count,
+    };
+    agent->config.predicted(agent->config.application, &prediction);
+}
+
 bool eo_predict(eo_agent_state *agent) {
     eo_reporting *reporting = &agent->reporting;
     const uint8_t slot = agent->running;
@@ -106,6 +120,7 @@ bool eo_predict(eo_agent_state *agent) {
     (void)eo_window_observe(&reporting->window, &reporting->plan, observed ? input : NULL, scores,
                             spent, &counted);
     agent->inferences++;
+    tell(agent, &counted, scores, count);
     if (eo_driver_shadowing(agent))
         see(agent, counted.predicted, spent);
     judge_trial(agent, true);
