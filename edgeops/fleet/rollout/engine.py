@@ -130,14 +130,16 @@ Command = Literal["pause", "resume", "abort", "approve", "roll_back"]
 
 
 def step(state: RolloutState, facts: Facts, now: float) -> tuple[RolloutState, list[Action]]:
-    """Take what is known, then offer, advance, hold or take back. Doing it twice with the same facts does nothing."""
+    """Take what is known, then offer, advance, hold or take back. Doing it twice with the same facts does nothing,
+    but for going past a failure that was news the first time.
+    """
     if state.lifecycle in ("DRAFT", "SUPERSEDED"):
         return state, []
     if state.lifecycle in ("ABORTED", "ROLLED_BACK"):
         # All that is left is to hear of those that are still on their way back.
         back = [(h.device_id, h.event, h.reason) for h in facts.heard if h.event == "restored"]
         return _events(state, back, now), []
-    state = _take(state, facts, now)
+    before, state = state, _take(state, facts, now)
     if state.lifecycle == "ROLLING_BACK":
         return _rolling_back(state, facts, now)
     refusal = max(facts.refusals, key=lambda r: ANSWERS.index(r.answer), default=None)
@@ -146,13 +148,21 @@ def step(state: RolloutState, facts: Facts, now: float) -> tuple[RolloutState, l
     actions: list[Action] = []
     if state.lifecycle in ("RUNNING", "SOAKING", "NEEDS_APPROVAL", "COMPLETED"):
         state, actions = _offer(state, facts, now)
+    # Gates judged what was known before this step: a failure that is news they have to see before it is gone past.
+    news = _failed(state) - _failed(before)
     while (moved := _advance(state, facts, now)) is not None:
+        if news and state.lifecycle == "SOAKING":
+            break
         state, event = moved
         actions.append(event)
         if state.lifecycle == "RUNNING":
             state, more = _offer(state, facts, now)
             actions += more
     return state, actions
+
+
+def _failed(state: RolloutState) -> set[str]:
+    return {device_id for device_id, deployment in state.deployments.items() if deployment.state == "failed"}
 
 
 def _heeds(state: RolloutState, refusal: Refusal) -> bool:

@@ -53,6 +53,19 @@ def confirm_all(state: RolloutState, facts: Facts, now: float = NOW) -> tuple[Ro
 
 
 class TestStages:
+    def test_a_gate_sees_the_last_failure_before_the_rollout_goes_past_it(self) -> None:
+        """Gates judge what was known before a step; without a soak the rollout had completed by then."""
+        state, _ = step(begin(plan("100%")), fleet(3), NOW)
+        last, *others = sorted(state.deployments)
+        heard = (Heard(last, "failed", "why"), *(Heard(name, "confirmed") for name in others))
+        state, actions = step(state, fleet(3, heard=heard), NOW)
+        assert events(actions) == ["stage_confirmed"]
+        refusal = Refusal("install", "hold", "1 of 3 devices failed where 10 % may")
+        held, actions = step(state, fleet(3, refusals=(refusal,)), NOW)
+        assert (held.lifecycle, events(actions)) == ("HELD", ["hold"])
+        completed, actions = step(state, fleet(3), NOW)
+        assert (completed.lifecycle, events(actions)) == ("COMPLETED", ["completed"])
+
     def test_each_waits_for_the_devices_of_the_one_before(self) -> None:
         state, actions = step(begin(), fleet(10), NOW)
         assert len(offers(actions)) == 1
