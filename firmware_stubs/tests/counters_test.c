@@ -9,16 +9,7 @@
 #include "counters/block_reader.h"
 #include "counters/integers.h"
 #include "edgeops/counters.h"
-
-static int failures;
-
-#define CHECK(condition)                                                                                               \
-    do {                                                                                                               \
-        if (!(condition)) {                                                                                            \
-            printf("%s:%d: %s\n", __FILE__, __LINE__, #condition);                                                     \
-            failures++;                                                                                                \
-        }                                                                                                              \
-    } while (0)
+#include "check.h"
 
 /* The example of docs/protocol.md: ten inferences of which five were observed, one feature and two classes. */
 static const uint8_t EXAMPLE[] = {0x0A, 0x0B, 0x0C, 0x0D, 0x20, 0x85, 0x02, 0xA6, 0xD4,

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "edgeops/agent.h"
+#include "check.h"
 
 #define FLASH_BYTES 53248u
 #define ERASE_BYTES 1024u
@@ -70,16 +71,6 @@ typedef struct fake_device {
 
 /* Not every test uses all of it. */
 #define BENCH static __attribute__((unused))
-
-static int failures;
-
-#define CHECK(condition)                                                                                              \
-    do {                                                                                                              \
-        if (!(condition)) {                                                                                           \
-            printf("%s:%d: %s\n", __FILE__, __LINE__, #condition);                                                    \
-            failures++;                                                                                               \
-        }                                                                                                             \
-    } while (0)
 
 static eo_status fake_read(void *context, uint32_t at, void *bytes, size_t size) {
     const fake_device *device = context;

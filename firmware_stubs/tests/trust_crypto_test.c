@@ -4,16 +4,7 @@
 
 #include "trust/ed25519.h"
 #include "trust/sha256.h"
-
-static int failures;
-
-#define CHECK(what)                                                                                                    \
-    do {                                                                                                               \
-        if (!(what)) {                                                                                                 \
-            printf("%s:%d: %s\n", __FILE__, __LINE__, #what);                                                          \
-            failures++;                                                                                                \
-        }                                                                                                              \
-    } while (0)
+#include "check.h"
 
 static uint8_t digit(char c)
 {

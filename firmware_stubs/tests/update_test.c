@@ -5,16 +5,7 @@
 
 #include "agent/text.h"
 #include "agent/update.h"
-
-static int failures;
-
-#define CHECK(condition)                                                                                              \
-    do {                                                                                                              \
-        if (!(condition)) {                                                                                           \
-            printf("%s:%d: %s\n", __FILE__, __LINE__, #condition);                                                    \
-            failures++;                                                                                               \
-        }                                                                                                             \
-    } while (0)
+#include "check.h"
 
 static uint32_t next_random(uint32_t *state) {
     *state = *state * 1664525u + 1013904223u;

@@ -5,16 +5,7 @@
 #include <string.h>
 
 #include "edgeops/wire.h"
-
-static int failures;
-
-#define CHECK(what)                                                                                                    \
-    do {                                                                                                               \
-        if (!(what)) {                                                                                                 \
-            printf("%s:%d: %s\n", __FILE__, __LINE__, #what);                                                          \
-            failures++;                                                                                                \
-        }                                                                                                              \
-    } while (0)
+#include "check.h"
 
 static void blobs_at_their_bounds(void)
 {
