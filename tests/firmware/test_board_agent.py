@@ -128,6 +128,52 @@ def package(version: int) -> Package:
     return packages.build(version, execution=(plan.plan + padding, plan.arena_bytes))
 
 
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"foo": "bar"}, "foo is not a setting. Possible are fleet="),
+        ({"samples": "int8"}, "samples=int8: expected uint8, int16 or float32"),
+        ({"interval": "soon"}, "interval=soon: expected a whole number"),
+        ({"broker": "here"}, "broker=here: expected an address and a port"),
+        ({"inputs": "/nowhere/inputs"}, "inputs=/nowhere/inputs: cannot be read"),
+        ({"flash": "/nowhere/flash"}, "flash=/nowhere/flash: cannot be read and written"),
+        ({"trust": "/dev/null"}, "trust=/dev/null: cannot be read, or is empty"),
+    ],
+)
+def test_a_wrong_setting_is_named(tmp_path: Path, change: dict[str, str], words: str) -> None:
+    trust = packages.enrol(tmp_path).trust
+    given = {
+        "fleet": FLEET,
+        "device": DEVICE,
+        "broker": "10.0.2.2:1",
+        "flash": tmp_path / "flash",
+        "trust": trust,
+    }
+    ended = emulator.run(BOARD, emulator.image(BOARD, "edgeops_agent"), given | change)
+    assert (ended.code != 0, f"Error: {words}" in ended.text) == (True, True), ended.text
+
+
+def test_garbage_as_trust_root_is_named(tmp_path: Path) -> None:
+    garbage = tmp_path / "garbage"
+    garbage.write_bytes(bytes(100))
+    given = {
+        "fleet": FLEET,
+        "device": DEVICE,
+        "broker": "10.0.2.2:1",
+        "flash": tmp_path / "flash",
+        "trust": garbage,
+    }
+    ended = emulator.run(BOARD, emulator.image(BOARD, "edgeops_agent"), given)
+    assert (ended.code, f"{garbage}: is not a trust root" in ended.text) == (1, True), ended.text
+
+
+def test_a_broker_that_is_away_is_told_once(tmp_path: Path) -> None:
+    with agent(tmp_path, 1) as log:
+        await_that(lambda: "offline: 10.0.2.2:1 " in log.read_text(), log)
+    assert log.read_text().count("offline") == 1
+    assert "no model yet" in log.read_text()
+
+
 def test_joins_takes_a_model_predicts_and_reports(tmp_path: Path, broker: LoggedBroker) -> None:
     control = Control(broker.port)
     first = package(1)

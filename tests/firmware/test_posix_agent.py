@@ -81,11 +81,53 @@ def test_wrong_options_are_misuse(program: Path, config: Path, options: list[str
 
 
 @pytest.mark.parametrize(
+    ("options", "possible"),
+    [
+        (["--arena-bytes", "abc"], "--arena-bytes abc: must be a whole number"),
+        (["--arena-bytes", "-5"], "--arena-bytes -5: must be a whole number"),
+        (["--flash-bytes", "1000"], "--flash-bytes 1000: must be a multiple of 4096"),
+        (["--samples", "int8"], "--samples int8: must be uint8, int16 or float32"),
+        (["--speed", "9"], "--speed: is not an option"),
+    ],
+)
+def test_a_wrong_option_is_named_with_what_is_possible(
+    program: Path, config: Path, options: list[str], possible: str
+) -> None:
+    """One line, exit code 2."""
+    code, said = refused(program, "--enrolment", config, *options)
+    assert (code, possible in said) == (2, True), said
+
+
+def test_help_is_no_misuse(program: Path) -> None:
+    """Usage on stdout, exit code 0."""
+    done = subprocess.run([program, "--help"], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.startswith("usage: edgeops_agent")
+
+
+def test_inputs_that_hold_nothing_are_refused_at_the_start(program: Path, config: Path) -> None:
+    """An empty file, and a folder."""
+    empty = config.parent / "empty"
+    empty.touch()
+    for path, words in ((empty, "is empty"), (config.parent, "is a folder")):
+        code, said = refused(program, "--enrolment", config, "--inputs", path)
+        assert (code, f"{path}: {words}" in said) == (1, True), said
+
+
+def test_a_flash_of_another_size_is_refused(program: Path, config: Path) -> None:
+    """Both sizes are told, and the file stays as it is."""
+    flash = config.parent / "other.bin"
+    flash.write_bytes(bytes(8192))
+    code, said = refused(program, "--enrolment", config, "--flash", flash)
+    assert (code, "8192 bytes" in said, "1048576" in said) == (1, True, True), said
+    assert flash.read_bytes() == bytes(8192)
+
+
+@pytest.mark.parametrize(
     ("change", "words"),
     [
         ({"agent.toml": None}, "edgeops device enroll"),
         ({"trust.cose": None}, "edgeops device enroll"),
-        ({"trust.cose": b"\0" * 100}, "edgeops device enroll"),
+        ({"trust.cose": b"\0" * 100}, "trust.cose: is not a trust root; enrol the device again"),
         ({"trust.cose": b"\0" * 10_000}, "EO_MESSAGE_BYTES"),
         ({"agent.toml": b'fleet = "plant"\n'}, "device is missing"),
         ({"agent.toml": b'fleet = "plant"\ndevice = "cam-01"\nbroker = "http://x"\n'}, "mqtt://"),

@@ -23,7 +23,10 @@ eo_status emulated_flash_open(emulated_flash *flash, uint8_t *base, uint32_t byt
         flash->file = semihosting_open(path, SEMIHOSTING_REPLACE);
     }
     const int32_t length = flash->file < 0 ? -1 : semihosting_length(flash->file);
-    if (length < 0 || (uint32_t)length > bytes || semihosting_seek(flash->file, 0) != 0 ||
+    if (length > 0 && (uint32_t)length > bytes) {
+        return EO_TOO_SMALL;
+    }
+    if (length < 0 || semihosting_seek(flash->file, 0) != 0 ||
         semihosting_read(flash->file, base, (size_t)length) != 0) {
         return EO_IO;
     }

@@ -15,7 +15,8 @@ typedef struct emulated_flash {
     int file;
 } emulated_flash;
 
-/* Takes over what the file holds; makes the file, or the rest of it, where it ends before. EO_IO. */
+/* Takes over what the file holds; makes the file, or the rest of it, where it ends before. EO_IO, or
+ * EO_TOO_SMALL for a file with more than `bytes`. */
 eo_status emulated_flash_open(emulated_flash *flash, uint8_t *base, uint32_t bytes, const char *path);
 
 /* As in port.h; each is in the file when it returns. EO_ARGUMENT for a place outside or between units, EO_IO for

@@ -18,7 +18,8 @@ typedef struct mps2_port {
 } mps2_port;
 
 /* Files of the host: the flash's, and one of raw inputs that are replayed one after the other, again and again, or
- * NULL. `interval_ms` passes between two inputs. EO_IO. */
+ * NULL. `interval_ms` passes between two inputs. EO_ARGUMENT: the inputs cannot be read, or are
+ * empty; EO_TOO_SMALL: the flash's file is larger than this flash; EO_IO: it cannot be read or written. */
 eo_status mps2_port_start(mps2_port *mps2, mqtt_link *link, const char *flash_path, const char *inputs_path,
                           uint32_t interval_ms, uint32_t seed);
 

@@ -7,7 +7,7 @@
 
 #define KEEP_ALIVE_S 30u
 #define FIRST_PAUSE_MS 250u
-#define LONGEST_PAUSE_MS 16000u
+#define LONGEST_PAUSE_MS (MQTT_LINK_LONGEST_WAIT_S * 2000u / 3u) /* half of it and up to all of it again */
 #define ATTEMPT_MS 10000u /* until the broker has accepted */
 
 static size_t room(void *context)
@@ -31,6 +31,7 @@ static void accepted(void *context)
     mqtt_link *const link = context;
     link->accepted_ms = clock_ms();
     link->online = 1;
+    link->told_offline = 0;
     link->config->connected(link->config->context, 1);
 }
 
@@ -47,7 +48,7 @@ static void part(void *context, const uint8_t *bytes, size_t size)
 }
 
 /* The connection is gone, whoever ended it: the next attempt comes after a pause that grows from one to the next. */
-static void lost(mqtt_link *link)
+static void lost(mqtt_link *link, const char *why)
 {
     link->tcp = NULL;
     mqtt_closed(&link->client);
@@ -61,22 +62,26 @@ static void lost(mqtt_link *link)
         link->online = 0;
         link->config->connected(link->config->context, 0);
     }
+    if (!link->told_offline && link->config->offline != NULL) {
+        link->told_offline = 1;
+        link->config->offline(link->config->context, why);
+    }
 }
 
 static void on_error(void *context, err_t error)
 {
-    (void)error; /* lwIP has already freed the connection */
-    lost(context);
+    mqtt_link *const link = context; /* lwIP has already freed the connection */
+    lost(link, error != ERR_RST ? "does not answer" : link->online ? "ended the connection" : "refuses the connection");
 }
 
 /* Ends the connection without waiting for the other side: what matters was acknowledged by the broker, or comes again. */
-static void drop(mqtt_link *link)
+static void drop(mqtt_link *link, const char *why)
 {
     struct tcp_pcb *const tcp = link->tcp;
     tcp_err(tcp, NULL);
     tcp_recv(tcp, NULL);
     tcp_abort(tcp);
-    lost(link);
+    lost(link, why);
 }
 
 static err_t on_received(void *context, struct tcp_pcb *tcp, struct pbuf *received, err_t error)
@@ -84,7 +89,7 @@ static err_t on_received(void *context, struct tcp_pcb *tcp, struct pbuf *receiv
     mqtt_link *const link = context;
     (void)error;
     if (received == NULL) {
-        drop(link);
+        drop(link, "ended the connection");
         return ERR_ABRT;
     }
     eo_status status = EO_OK;
@@ -94,7 +99,8 @@ static err_t on_received(void *context, struct tcp_pcb *tcp, struct pbuf *receiv
     tcp_recved(tcp, received->tot_len);
     pbuf_free(received);
     if (status != EO_OK) {
-        drop(link);
+        drop(link, status == EO_IO ? "refuses this client: are user= and password= right?"
+                                   : "does not speak MQTT 3.1.1");
         return ERR_ABRT;
     }
     return ERR_OK;
@@ -106,7 +112,7 @@ static err_t on_connected(void *context, struct tcp_pcb *tcp, err_t error)
     (void)tcp;
     (void)error; /* failures come to on_error */
     if (mqtt_opened(&link->client, clock_ms()) != EO_OK) {
-        drop(link);
+        drop(link, "cannot be greeted: the names are too long");
         return ERR_ABRT;
     }
     return ERR_OK;
@@ -119,7 +125,7 @@ static void connect(mqtt_link *link)
     IP_ADDR4(&broker, address[0], address[1], address[2], address[3]);
     link->tcp = tcp_new();
     if (link->tcp == NULL) {
-        lost(link);
+        lost(link, "is out of reach: no memory for a connection");
         return;
     }
     link->due_ms = clock_ms() + ATTEMPT_MS;
@@ -128,7 +134,7 @@ static void connect(mqtt_link *link)
     tcp_err(link->tcp, on_error);
     tcp_recv(link->tcp, on_received);
     if (tcp_connect(link->tcp, &broker, link->config->port, on_connected) != ERR_OK) {
-        drop(link);
+        drop(link, "is out of reach");
     }
 }
 
@@ -137,6 +143,7 @@ void mqtt_link_start(mqtt_link *link, const mqtt_link_config *config)
     link->config = config;
     link->tcp = NULL;
     link->online = 0;
+    link->told_offline = 0;
     link->pause_ms = FIRST_PAUSE_MS;
     link->due_ms = 0;
     link->client_config = (mqtt_config){
@@ -167,7 +174,7 @@ void mqtt_link_poll(mqtt_link *link)
         }
     } else if (mqtt_poll(&link->client, now_ms) != EO_OK ||
                (!mqtt_is_accepted(&link->client) && now_ms >= link->due_ms)) {
-        drop(link);
+        drop(link, "does not answer");
     }
 }
 

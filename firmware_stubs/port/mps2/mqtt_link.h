@@ -16,9 +16,13 @@ typedef struct mqtt_link_config {
 
     void *context; /* of what follows */
     void (*connected)(void *context, int online);
+    /* The broker cannot be reached, or the connection has ended: once, until it is accepted again. Or NULL. */
+    void (*offline)(void *context, const char *why);
     void (*begin)(void *context, const char *topic, size_t total);
     void (*part)(void *context, const uint8_t *bytes, size_t size);
 } mqtt_link_config;
+
+#define MQTT_LINK_LONGEST_WAIT_S 24u /* from one attempt to the next */
 
 struct tcp_pcb;
 
@@ -26,6 +30,7 @@ typedef struct mqtt_link {
     const mqtt_link_config *config;
     struct tcp_pcb *tcp;
     uint8_t online;
+    uint8_t told_offline;
     uint32_t pause_ms;
     uint64_t due_ms; /* the next attempt, or the end of this one */
     uint64_t accepted_ms;

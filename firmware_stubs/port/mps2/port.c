@@ -101,7 +101,7 @@ eo_status mps2_port_start(mps2_port *mps2, mqtt_link *link, const char *flash_pa
         mps2->inputs = semihosting_open(inputs_path, SEMIHOSTING_READ);
         const int32_t length = mps2->inputs < 0 ? -1 : semihosting_length(mps2->inputs);
         if (length <= 0) {
-            return EO_IO;
+            return EO_ARGUMENT;
         }
         mps2->inputs_bytes = (uint32_t)length;
     }

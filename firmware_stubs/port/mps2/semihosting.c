@@ -16,8 +16,6 @@
 #define OP_EXIT_EXTENDED 0x20u
 #define REASON_APPLICATION_EXIT 0x20026u
 
-#define LINE_BYTES 512
-
 static int32_t call(uint32_t operation, const void *parameters)
 {
     register uint32_t r0 __asm__("r0") = operation;
@@ -101,11 +99,16 @@ uint32_t semihosting_clock(void)
     return (uint32_t)call(OP_TIME, NULL) * 100u + (uint32_t)call(OP_CLOCK, NULL);
 }
 
+int semihosting_command_line(char line[SEMIHOSTING_LINE_BYTES])
+{
+    const uint32_t parameters[2] = {(uint32_t)(uintptr_t)line, SEMIHOSTING_LINE_BYTES};
+    return call(OP_GET_CMDLINE, parameters) == 0 ? 0 : -1;
+}
+
 int semihosting_argument(const char *name, char *value, size_t size)
 {
-    char line[LINE_BYTES]; /* asked for again each time: an image that takes none pays for none */
-    uint32_t parameters[2] = {(uint32_t)(uintptr_t)line, sizeof(line)};
-    if (call(OP_GET_CMDLINE, parameters) != 0) {
+    char line[SEMIHOSTING_LINE_BYTES]; /* asked for again each time: an image that takes none pays for none */
+    if (semihosting_command_line(line) != 0) {
         return -1;
     }
     const size_t name_bytes = strlen(name);

@@ -32,6 +32,10 @@ void semihosting_exit(int code) __attribute__((noreturn));
 /* The host's clock: different at each start. */
 uint32_t semihosting_clock(void);
 
+#define SEMIHOSTING_LINE_BYTES 512
+
+/* The command line as a whole. 0, or -1 where it has more than 511 characters. */
+int semihosting_command_line(char line[SEMIHOSTING_LINE_BYTES]);
 /* The value of `name=value` on the command line (words are split at spaces), copied with its end. 0, or -1 where there
  * is none or it does not fit. The line may have 511 characters. */
 int semihosting_argument(const char *name, char *value, size_t size);

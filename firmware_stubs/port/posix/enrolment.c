@@ -98,7 +98,7 @@ static void beside(char *joined, size_t room, const char *path, const char *name
 }
 
 int enrolment_read(enrolment *found, const char *path) {
-    char line[1200], broker[400] = "", trust[1024] = "trust.cose", data[1024] = "data", joined[2100];
+    char line[1200], broker[400] = "", trust[1024] = "trust.cose", data[1024] = "data";
     memset(found, 0, sizeof *found);
     strcpy(found->target, "mcu");
     FILE *file = fopen(path, "r");
@@ -132,12 +132,13 @@ int enrolment_read(enrolment *found, const char *path) {
     if (read_broker(found, broker) != 0)
         return complain(path, "broker is not mqtt://[user:password@]host[:port]");
     beside(found->data, sizeof found->data, path, data);
-    beside(joined, sizeof joined, path, trust);
-    file = fopen(joined, "rb");
+    beside(found->trust_path, sizeof found->trust_path, path, trust);
+    file = fopen(found->trust_path, "rb");
     if (file == NULL)
-        return complain(joined, "cannot be read. Fix: edgeops device enroll NAME writes it beside agent.toml");
+        return complain(found->trust_path,
+                        "cannot be read. Fix: edgeops device enroll NAME writes it beside agent.toml");
     found->trust_bytes = fread(found->trust, 1, sizeof found->trust, file);
     const int longer = fgetc(file) != EOF;
     fclose(file);
-    return longer ? complain(joined, "is longer than EO_MESSAGE_BYTES") : 0;
+    return longer ? complain(found->trust_path, "is longer than EO_MESSAGE_BYTES") : 0;
 }

@@ -12,6 +12,7 @@ typedef struct enrolment {
     char host[200], user[100], password[100];
     int port;
     char data[1024]; /* a folder; paths are taken from the file's own folder */
+    char trust_path[2100];
     uint8_t trust[EO_MESSAGE_BYTES];
     size_t trust_bytes;
 } enrolment;

@@ -23,15 +23,38 @@ static int write_all(int file, const void *bytes, size_t size, off_t at) {
     return 0;
 }
 
+/* Erased to its end: a file that is shorter than it should be was then never written to, but its making was cut off. */
+static bool is_erased(int file, off_t size) {
+    uint8_t part[512];
+    for (off_t at = 0; at < size;) {
+        const ssize_t got = pread(file, part, sizeof part, at);
+        if (got <= 0)
+            return false;
+        for (ssize_t i = 0; i < got; i++)
+            if (part[i] != 0xFFu)
+                return false;
+        at += got;
+    }
+    return true;
+}
+
 int flash_file_open(flash_file *flash, const char *path, uint32_t bytes, uint32_t erase_bytes) {
     flash->bytes = bytes;
     flash->erase_bytes = erase_bytes;
     flash->file = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (flash->file < 0 || lockf(flash->file, F_TLOCK, 0) != 0)
         return -1;
+    const off_t found = lseek(flash->file, 0, SEEK_END);
+    if (found < 0)
+        return -1;
+    flash->found = (uint64_t)found;
+    if (found > (off_t)bytes || (found < (off_t)bytes && !is_erased(flash->file, found))) {
+        errno = EFBIG;
+        return -1;
+    }
     uint8_t erased[512];
     memset(erased, 0xFF, sizeof erased);
-    for (off_t at = lseek(flash->file, 0, SEEK_END); at >= 0 && at < (off_t)bytes;) {
+    for (off_t at = found; at < (off_t)bytes;) {
         const size_t part = (size_t)((off_t)bytes - at) < sizeof erased ? (size_t)((off_t)bytes - at) : sizeof erased;
         if (write_all(flash->file, erased, part, at) != 0)
             return -1;

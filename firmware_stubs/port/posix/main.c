@@ -8,81 +8,14 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "options.h"
 #include "posix_port.h"
-
-#define DEFAULT_FLASH (1024u * 1024u)
-#define ERASE_BYTES 4096u
 
 static volatile sig_atomic_t stopping;
 
 static void stop(int signal_number) {
     (void)signal_number;
     stopping = 1;
-}
-
-static const char usage[] =
-    "usage: edgeops_agent --enrolment AGENT.TOML [--flash FILE] [--flash-bytes N] [--inputs FILE] [--samples TYPE]\n"
-    "                     [--every MS] [--target CLASS] [--arena-bytes N]\n"
-    "  --enrolment    agent.toml of `edgeops device enroll`, with trust.cose beside it\n"
-    "  --flash        the file that stands for the flash (default: flash.bin in the data folder of agent.toml)\n"
-    "  --inputs       raw inputs, one after the other, again and again; none without it\n"
-    "  --samples      what they are: uint8, int16 or float32 (default int16)\n"
-    "  --every        pause between two inputs in milliseconds (default 100)\n"
-    "  --target       target class (default: that of agent.toml, else mcu)\n"
-    "  --arena-bytes  working memory for the model (default 262144)\n";
-
-static int misused(const char *what) {
-    fprintf(stderr, "Error: %s\n%s", what, usage);
-    return 2;
-}
-
-/* A number without anything behind it. */
-static int read_number(const char *text, uint32_t *number) {
-    char *end;
-    errno = 0;
-    const unsigned long value = strtoul(text, &end, 10);
-    *number = (uint32_t)value;
-    return errno == 0 && *text >= '0' && *text <= '9' && *end == '\0' && value <= 0x40000000u ? 0 : -1;
-}
-
-typedef struct options {
-    const char *enrolment, *flash, *inputs, *target;
-    uint32_t flash_bytes, every_ms, arena_bytes;
-    eo_sample_type samples;
-} options;
-
-static int read_options(options *given, int count, char **words) {
-    *given = (options){NULL, NULL, NULL, NULL, DEFAULT_FLASH, 100, 262144, EO_SAMPLE_INT16};
-    for (int i = 1; i < count; i += 2) {
-        const char *name = words[i], *value = i + 1 < count ? words[i + 1] : NULL;
-        if (value == NULL)
-            return misused(name);
-        if (strcmp(name, "--enrolment") == 0)
-            given->enrolment = value;
-        else if (strcmp(name, "--flash") == 0)
-            given->flash = value;
-        else if (strcmp(name, "--inputs") == 0)
-            given->inputs = value;
-        else if (strcmp(name, "--target") == 0)
-            given->target = value;
-        else if (strcmp(name, "--flash-bytes") == 0 && read_number(value, &given->flash_bytes) == 0)
-            given->flash_bytes = given->flash_bytes / ERASE_BYTES * ERASE_BYTES;
-        else if (strcmp(name, "--every") == 0 && read_number(value, &given->every_ms) == 0)
-            ;
-        else if (strcmp(name, "--arena-bytes") == 0 && read_number(value, &given->arena_bytes) == 0)
-            ;
-        else if (strcmp(name, "--samples") == 0 && strcmp(value, "uint8") == 0)
-            given->samples = EO_SAMPLE_UINT8;
-        else if (strcmp(name, "--samples") == 0 && strcmp(value, "int16") == 0)
-            given->samples = EO_SAMPLE_INT16;
-        else if (strcmp(name, "--samples") == 0 && strcmp(value, "float32") == 0)
-            given->samples = EO_SAMPLE_FLOAT32;
-        else
-            return misused(name);
-    }
-    if (given->flash_bytes == 0)
-        return misused("--flash-bytes");
-    return given->enrolment != NULL ? 0 : misused("--enrolment is missing");
 }
 
 /* What a person can do about an agent that does not start. */
@@ -92,9 +25,6 @@ static const char *remedy(eo_status status) {
         return "its names, or a flash of another fleet or model. Fix: check agent.toml, or take another --flash";
     case EO_TOO_SMALL:
         return "the flash has no room for two slots. Fix: a larger --flash-bytes";
-    case EO_SIGNATURE:
-    case EO_MALFORMED:
-        return "the trust root is damaged or not signed. Fix: edgeops device enroll NAME writes it anew";
     default:
         return eo_status_text(status);
     }
@@ -105,6 +35,29 @@ static int failed(const char *what, const char *why) {
     return 1;
 }
 
+static int flash_failed(const flash_file *flash, const char *path) {
+    if (errno == EAGAIN || errno == EACCES)
+        return failed(path, "another agent has it, or it may not be written");
+    if (errno != EFBIG)
+        return failed(path, strerror(errno));
+    fprintf(stderr, "Error: %s: it has %llu bytes, --flash-bytes says %lu. "
+                    "Fix: --flash-bytes as it is, or another --flash\n",
+            path, (unsigned long long)flash->found, (unsigned long)flash->bytes);
+    return 1;
+}
+
+/* A file with something in it; what is neither file nor folder (a device) is taken as it is. */
+static int open_inputs(posix_port *posix, const char *path) {
+    struct stat found;
+    if ((posix->inputs = fopen(path, "rb")) == NULL || fstat(fileno(posix->inputs), &found) != 0)
+        return failed(path, strerror(errno));
+    if (S_ISDIR(found.st_mode))
+        return failed(path, "is a folder. Fix: --inputs names a file of raw inputs, one after the other");
+    if (S_ISREG(found.st_mode) && found.st_size == 0)
+        return failed(path, "is empty. Fix: --inputs names a file of raw inputs, one after the other");
+    return 0;
+}
+
 int main(int count, char **words) {
     static eo_agent agent;
     static posix_port posix;
@@ -113,8 +66,8 @@ int main(int count, char **words) {
     static uint64_t scratch[131072];
     options given;
     char flash_path[1100];
-    int status = read_options(&given, count, words);
-    if (status != 0)
+    const int status = options_read(&given, count, words);
+    if (status != 0 || given.help)
         return status;
     if (enrolment_read(&enrolled, given.enrolment) != 0)
         return 1;
@@ -128,10 +81,9 @@ int main(int count, char **words) {
     if (given.flash == NULL && mkdir(enrolled.data, 0700) != 0 && errno != EEXIST)
         return failed(enrolled.data, strerror(errno));
     if (flash_file_open(&posix.flash, flash, given.flash_bytes, ERASE_BYTES) != 0)
-        return failed(flash, errno == EAGAIN || errno == EACCES ? "another agent has it, or it may not be written"
-                                                                : strerror(errno));
-    if (given.inputs != NULL && (posix.inputs = fopen(given.inputs, "rb")) == NULL)
-        return failed(given.inputs, strerror(errno));
+        return flash_failed(&posix.flash, flash);
+    if (given.inputs != NULL && open_inputs(&posix, given.inputs) != 0)
+        return 1;
     posix.every_ms = given.every_ms;
     void *arena = calloc(given.arena_bytes / 8u + 1u, 8u);
     if (arena == NULL)
@@ -154,9 +106,14 @@ int main(int count, char **words) {
         .sample_type = given.samples,
     };
     const eo_status started = eo_agent_start(&agent, &config);
+    if (started == EO_SIGNATURE || started == EO_MALFORMED)
+        return failed(enrolled.trust_path,
+                      "is not a trust root; enrol the device again. Fix: edgeops device enroll NAME");
     if (started != EO_OK)
         return failed("the agent does not start", remedy(started));
-    if (posix_port_open_network(&posix, &enrolled) != 0)
+    posix.enrolled = &enrolled;
+    posix_port_say(&posix, "starts");
+    if (posix_port_open_network(&posix) != 0)
         return 1;
     while (!stopping)
         posix_port_network(&posix, eo_agent_poll(&agent));

@@ -2,6 +2,7 @@
 
 #include "posix_port.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -110,21 +111,48 @@ void posix_port_begin(posix_port *posix, eo_agent *agent) {
     };
 }
 
+void posix_port_say(const posix_port *posix, const char *doing) {
+    const enrolment *enrolled = posix->enrolled;
+    const char *model = enrolled->model[0] != '\0' ? enrolled->model : "model";
+    eo_agent_info info;
+    eo_agent_get_info(posix->agent, &info);
+    printf("%s of fleet %s: %s; ", enrolled->device, enrolled->fleet, doing);
+    if (info.running_version == 0)
+        printf("no model yet\n");
+    else
+        printf("%s %lu %s\n", model, (unsigned long)info.running_version, info.trial ? "on trial" : "confirmed");
+    fflush(stdout);
+}
+
+static void say_offline(posix_port *posix, const char *why) {
+    if (posix->told_offline)
+        return;
+    posix->told_offline = true;
+    fprintf(stderr, "offline: %s:%d: %s; trying again every %u s\n", posix->enrolled->host, posix->enrolled->port, why,
+            TRY_AGAIN_MS / 1000u);
+}
+
 static void on_connect(struct mosquitto *client, void *context, int code) {
     posix_port *posix = context;
     (void)client;
     posix->connected = code == 0;
     posix->pending = 0;
-    if (code == 0)
-        eo_agent_connected(posix->agent, 1);
-    else
-        log_line(NULL, mosquitto_connack_string(code));
+    if (code != 0) {
+        say_offline(posix, mosquitto_connack_string(code));
+        return;
+    }
+    char doing[240];
+    snprintf(doing, sizeof doing, "connected to %s:%d", posix->enrolled->host, posix->enrolled->port);
+    posix_port_say(posix, doing);
+    posix->told_offline = false;
+    eo_agent_connected(posix->agent, 1);
 }
 
 static void on_disconnect(struct mosquitto *client, void *context, int code) {
     posix_port *posix = context;
     (void)client;
-    (void)code;
+    if (code != 0) /* not because this agent stops */
+        say_offline(posix, "the connection has ended");
     posix->connected = false;
     eo_agent_connected(posix->agent, 0);
 }
@@ -144,7 +172,8 @@ static void on_message(struct mosquitto *client, void *context, const struct mos
         eo_agent_message(posix->agent, message->topic, message->payload, (size_t)message->payloadlen);
 }
 
-int posix_port_open_network(posix_port *posix, const enrolment *enrolled) {
+int posix_port_open_network(posix_port *posix) {
+    const enrolment *const enrolled = posix->enrolled;
     char id[200], topic[EO_TOPIC_BYTES];
     uint8_t will[EO_PRESENCE_BYTES];
     size_t size;
@@ -166,7 +195,7 @@ int posix_port_open_network(posix_port *posix, const enrolment *enrolled) {
     mosquitto_message_callback_set(posix->client, on_message);
     const int status = mosquitto_connect(posix->client, enrolled->host, enrolled->port, KEEPALIVE_S);
     if (status != MOSQ_ERR_SUCCESS)
-        fprintf(stderr, "offline: %s:%d: %s\n", enrolled->host, enrolled->port, mosquitto_strerror(status));
+        say_offline(posix, status == MOSQ_ERR_ERRNO ? strerror(errno) : mosquitto_strerror(status));
     return 0;
 }
 

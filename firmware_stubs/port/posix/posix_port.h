@@ -14,8 +14,10 @@ typedef struct posix_port {
     eo_port port;
     eo_agent *agent;
     flash_file flash;
+    const enrolment *enrolled; /* set before the network is opened */
     struct mosquitto *client;
     bool connected;
+    bool told_offline; /* said once, until it is connected again */
     int pending;      /* messages that the broker has not acknowledged */
     uint64_t try_at;  /* the next attempt to connect */
     FILE *inputs;     /* NULL: there are none */
@@ -25,10 +27,12 @@ typedef struct posix_port {
 } posix_port;
 
 void posix_port_begin(posix_port *posix, eo_agent *agent);
+/* One line on stdout: who this is, what it does, and which model it has. */
+void posix_port_say(const posix_port *posix, const char *doing);
 /* Connects, or tries again where that is due; waits at most `milliseconds` for what the network brings. */
 void posix_port_network(posix_port *posix, uint32_t milliseconds);
 /* Prepares the connection; 0, or -1 with a line for a person on stderr. */
-int posix_port_open_network(posix_port *posix, const enrolment *enrolled);
+int posix_port_open_network(posix_port *posix);
 /* Waits until the broker has what was published, or a second; then disconnects. */
 void posix_port_close_network(posix_port *posix);
 
