@@ -35,7 +35,8 @@ prove: tools
 
 python-tests: tools
 	@echo "$(STEP)Python tests: the firmware on this machine, on emulated boards and in fleets"
-	cd .. && .venv/bin/python -m pytest tests/firmware tests/compile tests/e2e/test_firmware_fleet.py --numprocesses auto --dist loadfile $(ARGS)
+	cd .. && .venv/bin/python -m pytest tests/firmware tests/compile tests/e2e/test_firmware_fleet.py \
+	    --numprocesses auto --dist loadfile $(ARGS)
 
 # one after the other, with -j too
 test: prove

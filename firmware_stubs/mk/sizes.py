@@ -36,8 +36,9 @@ MODULES = (
     ("port", r"/port/"),
     # the processor has none: what calculates in floating point (front ends, quantize) brings it, with libm's errno
     ("floating point in software", r"libm\.a|libgcc\.a\(.*(sf|df|float)|-(errno|impure)\.o"),
-    # tests/firmware/test_sizes.py holds that nothing of the agent divides so
+    # tests/firmware/test_sizes.py holds that nothing of the agent needs these
     ("64-bit division (port, front ends)", r"libgcc\.a\(.*(ldivmod|divmoddi4|dvmd_tls)"),
+    ("reading of text (port, network stack)", r"libc(_nano)?\.a\(lib_a-(ato|str(chr|n?cmp|c?spn))"),
     ("C library", r"libgcc\.a|libc\.a|libc_nano\.a"),
 )
 AGENT_MEMORY = ".bss.agent"

@@ -49,8 +49,8 @@ def test_leaves_nothing_of_the_image_out() -> None:
     assert text + data == pytest.approx(counted, rel=0.02)
 
 
-def test_nothing_of_the_agent_divides_64_bits() -> None:
-    """The table leaves that division to the port and the front ends."""
+def test_nothing_of_the_agent_divides_64_bits_or_reads_text() -> None:
+    """The table leaves both to the port, the network stack and the front ends."""
     table()
     objects = [
         path
@@ -65,6 +65,8 @@ def test_nothing_of_the_agent_divides_64_bits() -> None:
         timeout=60,
     ).stdout
     assert "memcpy" in needed
+    assert "strlen" in needed
+    assert not [word for word in ("strc", "strn", "strs", "ato") if f" {word}" in needed]
     assert "ldivmod" not in needed
 
 

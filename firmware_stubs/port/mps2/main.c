@@ -1,8 +1,8 @@
 /* Image: the agent on the emulated Cortex-M3, edgeops_agent.elf.
  *
- * Command line, checked at the start: fleet= device= broker=<a.b.c.d>:<port> flash=<path> trust=<path>, and
- * where wanted target= model= inputs=<path> samples=uint8|int16|float32 interval=<ms> seed=<number> user= password=. Paths are the
- * host's, without spaces. */
+ * Command line, checked at the start: fleet= device= broker=<a.b.c.d>:<port> flash=<path> trust=<path>, and where
+ * wanted target= model= inputs=<path> samples=uint8|int16|float32 interval=<ms> seed=<number> user= password=.
+ * Paths are the host's, without spaces. */
 #include "arguments.h"
 #include "board.h"
 #include "clock.h"
