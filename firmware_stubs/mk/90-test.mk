@@ -1,6 +1,6 @@
-# make test: everything that is promised of the firmware, on a fresh machine; about half an hour on two cores.
+# make test: everything that is promised of the firmware, on a fresh machine; about ten minutes on two cores.
 # make prove: the part of it that needs no Python tests: C tests (plain and sanitized), lint, fuzzers, sizes;
-# about ten minutes on two cores, most of them the first build.
+# about four minutes on two cores, most of them the first build.
 
 FUZZ_SECONDS ?= 10
 
