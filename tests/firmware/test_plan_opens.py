@@ -111,7 +111,7 @@ class TestWhateverIsCompiledIsOpened:
             opened, refused = opened + len(plans), refused + len(models) - len(plans)
 
         check()
-        assert opened > 100 and refused > 100
+        assert opened > 50 and refused > 50  # how many of each is drawn hangs on the profile
 
     def test_the_largest_that_is_not_refused(self, host_build: Path) -> None:
         models = []
